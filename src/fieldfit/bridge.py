@@ -1,0 +1,68 @@
+"""The only crossing between Datasets and tensors: fields in and out of products, and `load_field`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fieldfit.fields.field import Field, set_weights, weights_of
+from fieldfit.fields.siren import Siren
+from fieldfit.io.products import open_product
+from fieldfit.types import InputError
+
+# The families of fields that a product can hold. A new family is one file in fields/ and one line here.
+FAMILIES: dict[str, type[Field]] = {"siren": Siren}
+
+
+def describe(field: Field) -> tuple[np.ndarray, str]:
+    """(weights, description): the variable `field_weights` of a product and its attribute `field`, from which `field_of` makes the field again."""
+    family = next(name for name, kind in FAMILIES.items() if type(field) is kind)
+    weights, layout = weights_of(field)
+    text = json.dumps({"family": family, "batch": field.batch, "settings": field.settings(), "layout": layout})
+    return weights.cpu().numpy(), text
+
+
+def field_of(dataset: xr.Dataset, path: Path) -> Field:
+    """The field that a product holds. Raises InputError when its description is absent or unknown."""
+    try:
+        told = json.loads(dataset.attrs["field"])
+        field = FAMILIES[told["family"]](**told["settings"])
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: the attribute `field` does not describe a field of this version ({error!r})") from None
+    set_weights(field, torch.from_numpy(np.array(dataset["field_weights"].values, np.float32)), told["layout"])
+    return field.eval()
+
+
+def load_field(path: str | Path) -> Callable[[Any], np.ndarray]:
+    """A fitted field as a function of points (n, d) in metres, NumPy in and out.
+
+    visibility.nc -> (n, channel); calibration.nc -> (n, channel), detected photo-electrons per photon;
+    density/{block}.nc -> (shot, n) [m-3], NaN for a flagged shot; design.nc -> (seed, n), in the study's length unit.
+    Raises InputError when the file is none of these, or the points have other dimensions.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a product with a field")
+    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
+        kind = str(found.attrs.get("product"))
+    if kind not in ("visibility", "calibration", "density", "design", "material"):
+        raise InputError(f"{path}: a product of kind {kind!r} holds no field, expected visibility, calibration, density or design")
+    dataset = open_product(path, kind)
+    field = field_of(dataset, path)
+    dimensions = 2 if kind in ("design", "material") else 3
+
+    def evaluate(points: Any) -> np.ndarray:
+        x = np.atleast_2d(np.asarray(points, np.float32))
+        if x.ndim != 2 or x.shape[1] != dimensions:
+            raise InputError(f"points of shape {x.shape}, expected (n, {dimensions}) in metres")
+        with torch.no_grad():
+            values: np.ndarray = field(torch.from_numpy(x)).numpy()
+        if "status" in dataset:
+            values[dataset.status.values != 0] = np.nan
+        return values
+
+    return evaluate

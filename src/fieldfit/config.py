@@ -1,0 +1,386 @@
+"""The configuration: what a user may write, what each key means, and what it is when left out.
+
+The default YAML (`config/defaults.yaml`) and the JSON schema (`config/schema.json`) are printed from these models by
+`python -m fieldfit.config`; a test holds them in step.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from fieldfit.types import InputError, nearest
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Entry(BaseModel):
+    """Every model is closed (unknown keys are errors) and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ---------------------------------------------------------------- MAGIS
+
+
+class Grid(Entry):
+    """The cube of voxels on which densities are reported."""
+
+    half_width_m: float = Field(1.6e-3, gt=0, description="half the edge of the cube, centred on the world's origin [m]")
+    voxels: int = Field(64, ge=8, le=512, description="voxels along each edge")
+
+
+class DensityFit(Entry):
+    """How the density field is fitted."""
+
+    steps: int = Field(300, ge=1, description="largest number of optimiser steps; the fit stops earlier on held-out photons")
+    rate: float = Field(0.05, gt=0, description="learning rate at the start of the cosine decay")
+    held_out: float = Field(0.1, gt=0, lt=0.5, description="share of the photons, thinned from every pixel, that decides when to stop")
+    fringe: bool = Field(True, description="offer the field an explicit fringe where the views' spectra and held-out photons want one")
+
+
+class SimulateShots(Entry):
+    """Make six-camera TIFF shots of known clouds first (demo)."""
+
+    shots: int = Field(6, ge=1, description="number of shots; the last one is left dark")
+    photons: float = Field(1e9, gt=0, description="photons emitted by the cloud in a shot")
+    period_um: float = Field(377.0, gt=0, description="fringe period [um]")
+    contrast: float = Field(0.8, ge=0, le=1, description="fringe contrast")
+
+
+class Imaging(Entry):
+    """Camera shots of a cloud: density, then phase."""
+
+    format: Literal["tiff"] = Field(description="one folder (a file a view) or one multi-page TIFF a shot")
+    raw: Path = Field(description="folder with one folder or one file a shot")
+    cameras: Path = Field(description="camera description, JSON or YAML")
+    truth: Path | None = Field(None, description="truth of the reference data, for scoring only: no step reads it")
+    grid: Grid = Field(default_factory=Grid, description="voxels of the density product")
+    fit: DensityFit = Field(default_factory=DensityFit, description="density fit")
+    photons_per_atom: float = Field(1000.0, gt=0, description="photons that an atom emits in an exposure; makes densities absolute")
+    start: float = Field(0.0, description="time of shot 0 [s], for frames without time stamps")
+    shot_period_s: float = Field(1.0, gt=0, description="time between shots [s], for frames without time stamps")
+    block_size: int = Field(64, ge=1, le=4096, description="shots fitted together in one job")
+    saturation: int = Field(4095, ge=1, description="ADC value at and above which a pixel is saturated [DN]")
+    flagged_limit: float = Field(1.0, ge=0, le=1, description="share of flagged shots above which the run's phase is refused")
+    seed: int = Field(1, description="seed of every random choice")
+    device: Device = Field("auto", description="auto takes a GPU where there is one")
+    simulate: SimulateShots | None = Field(None, description="make the raw files first")
+
+
+class SimulateRun(Entry):
+    """Make a ports run of known phase first (demo)."""
+
+    shots: int = Field(600, ge=20, description="number of shots")
+    atoms: float = Field(1e6, gt=0, description="atoms an interferometer and shot")
+    offsets_rad: tuple[float, ...] = Field((0.0, 1.1, 2.1), min_length=2, description="static phase of each interferometer [rad]")
+    signal_rad: float = Field(0.012, ge=0, description="amplitude of the injected sine in the highest interferometer [rad]")
+    signal_hz: float = Field(0.173, gt=0, description="frequency of the injected sine [Hz]")
+
+
+class Ports(Entry):
+    """Atom counts in the two ports of several interferometers: gradiometer phases."""
+
+    format: Literal["ports"] = Field(description="HDF5 with counts (shot, interferometer, port) and auxiliary channels")
+    raw: Path = Field(description="HDF5 file of the run")
+    weak_share: float = Field(0.2, gt=0, lt=1, description="a shot with fewer atoms than this share of the run's median in any interferometer is weak")
+    seed: int = Field(1, description="seed of every random choice")
+    device: Device = Field("auto", description="auto takes a GPU where there is one")
+    simulate: SimulateRun | None = Field(None, description="make the raw file first")
+
+
+class SimulatePictures(Entry):
+    """Make single fringe pictures of known phase first (demo)."""
+
+    pictures: int = Field(24, ge=1, description="number of pictures")
+    electrons: float = Field(2e5, gt=0, description="photo-electrons a picture")
+
+
+class Pictures(Entry):
+    """Single pictures of fringes across a cloud: phases."""
+
+    format: Literal["pictures"] = Field(description="npz with frames (shot, row, column) and pixel_object_m")
+    raw: Path = Field(description="npz file of the pictures")
+    pedestal: float = Field(2.31, ge=0, description="mean of the Poisson pedestal a pixel [electrons]")
+    start: float = Field(0.0, description="time of picture 0 [s]")
+    shot_period_s: float = Field(1.0, gt=0, description="time between pictures [s]")
+    seed: int = Field(1, description="seed of every random choice")
+    device: Device = Field("auto", description="auto takes a GPU where there is one")
+    simulate: SimulatePictures | None = Field(None, description="make the raw file first")
+
+
+# ---------------------------------------------------------------- DUNE
+
+
+class Geometry(Entry):
+    """Box of a library that carries no metadata."""
+
+    min_cm: tuple[float, float, float] = Field(description="lower corner x, y, z [cm]")
+    max_cm: tuple[float, float, float] = Field(description="upper corner x, y, z [cm]")
+    divisions: tuple[int, int, int] = Field(description="voxels along x, y, z")
+
+
+class VisibilityFit(Entry):
+    """How the visibility field is fitted."""
+
+    steps: int = Field(3000, ge=1, description="optimiser steps")
+    rate: float = Field(3e-3, gt=0, description="learning rate at the start of the cosine decay")
+    batch: int = Field(2048, ge=16, description="voxels a step")
+    width: int = Field(128, ge=4, description="units a hidden layer")
+    depth: int = Field(3, ge=1, description="hidden layers")
+    held_out: float = Field(0.02, ge=0, lt=0.5, description="share of the voxels that are not fitted and measure the model's error")
+
+
+class SimulateLibrary(Entry):
+    """Make a LArSoft library and tracks by tracing photons in a box first (demo)."""
+
+    photons: int = Field(20000, ge=100, description="photons traced from each voxel")
+    divisions: tuple[int, int, int] = Field((10, 10, 16), description="voxels along x, y, z")
+    tracks: int = Field(150, ge=0, description="muon tracks")
+
+
+class Library(Entry):
+    """An optical library: visibility field, then calibration on tracks."""
+
+    format: Literal["larsoft"] = Field(description="layout of the library")
+    library: Path = Field(description="ROOT file of the library")
+    component: Literal["direct", "reflected", "total"] = Field("total", description="which light is fitted")
+    channels: Path = Field(description="JSON list of sensors: channel, centre [cm], normal, radius [cm]")
+    photons_per_voxel: float | None = Field(
+        None, gt=0, description="photons simulated a voxel; without it the counting noise is estimated from the scatter between neighbours"
+    )
+    geometry: Geometry | None = Field(None, description="box and divisions of a library without metadata")
+    tracks: Path | None = Field(None, description="HDF5 with measured tracks: calibrate on them")
+    fit_tracks: int | None = Field(None, ge=1, description="how many tracks, from the first, are fitted; the rest are held out (default: 5 of 7)")
+    fit: VisibilityFit = Field(default_factory=VisibilityFit, description="visibility fit")
+    seed: int = Field(1, description="seed of every random choice")
+    device: Device = Field("auto", description="auto takes a GPU where there is one")
+    simulate: SimulateLibrary | None = Field(None, description="make the raw files first")
+
+
+# ---------------------------------------------------------------- design
+
+
+class Annulus(Entry):
+    """Ring-shaped region."""
+
+    shape: Literal["annulus"]
+    centre: tuple[float, float] = Field((0.0, 0.0), description="centre x, y")
+    inner: float = Field(gt=0, description="inner radius")
+    outer: float = Field(gt=0, description="outer radius")
+
+
+class EllipticAnnulus(Entry):
+    """Elliptic ring, turned by an angle."""
+
+    shape: Literal["elliptic_annulus"]
+    centre: tuple[float, float] = Field((0.0, 0.0), description="centre x, y")
+    inner: tuple[float, float] = Field(description="inner half-axes")
+    outer: tuple[float, float] = Field(description="outer half-axes")
+    angle_deg: float = Field(0.0, description="angle of the first half-axis to x [deg]")
+
+
+class Study(Entry):
+    """The detector study: keys of the reference JSON files. Lengths share one unit of the study's own."""
+
+    radius: float = Field(4.0, gt=0, description="radius of the disc")
+    mean_free_path: float = Field(0.15, gt=0, description="mean free path at full density")
+    energy: float = Field(10.0, gt=0, description="energy of a primary")
+    deposit_fraction: float = Field(0.1, gt=0, lt=1, description="share of its energy that a particle deposits at an interaction")
+    angle: float = Field(0.15, description="scale of the angle between daughters and parent [rad]")
+    cutoff: float = Field(0.5, gt=0, description="energy below which a particle deposits everything")
+    source: tuple[float, float] = Field((0.0, 0.0), description="where primaries start, x, y")
+    region: Annotated[Annulus | EllipticAnnulus, Field(discriminator="shape")] = Field(description="where deposited energy counts")
+    mass_weight: float = Field(0.1, ge=0, description="price of the mean density")
+
+
+class MaterialFit(Entry):
+    """How the material field is optimised."""
+
+    steps: int = Field(450, ge=1, description="optimiser steps")
+    primaries: int = Field(384, ge=8, description="primaries a step")
+    rate: float = Field(8e-3, gt=0, description="learning rate at the start of the cosine decay")
+    cells: int = Field(96, ge=16, le=512, description="cells of the raster along each edge")
+    evaluation_primaries: int = Field(2000, ge=100, description="primaries of the held-out evaluation, the same for each candidate")
+
+
+class Shower(Entry):
+    """Free-form material layout through the 2D shower."""
+
+    model: Literal["shower_2d"]
+    study: Path | Study = Field(description="JSON file with the study's keys, or the keys in place")
+    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="independent fits")
+    fit: MaterialFit = Field(default_factory=MaterialFit, description="material fit")
+    device: Device = Field("auto", description="auto takes a GPU where there is one")
+
+
+class Toy(Entry):
+    """The published toy: four gradient estimators of one parameter."""
+
+    model: Literal["published_toy"]
+    threshold: float = Field(2.5, description="the parameter at which gradients are taken")
+    events: int = Field(5000, ge=50, description="events for each estimator")
+    scan: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0), min_length=1, description="parameters at which the loss is scanned")
+    seeds: tuple[int, ...] = Field((1,), min_length=1, max_length=1, description="seed of the events")
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def _by(key: str, **models: str) -> Discriminator:
+    """Choose the model of an entry by one of its keys, so that errors speak of that model only."""
+
+    def pick(value: Any) -> str | None:
+        found = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+        return models.get(str(found))
+
+    return Discriminator(pick)
+
+
+Magis = Annotated[
+    Union[Annotated[Imaging, Tag("imaging")], Annotated[Ports, Tag("ports")], Annotated[Pictures, Tag("pictures")]],  # noqa: UP007
+    _by("format", tiff="imaging", ports="ports", pictures="pictures"),
+]
+Dune = Library
+Design = Annotated[
+    Union[Annotated[Shower, Tag("shower")], Annotated[Toy, Tag("toy")]],  # noqa: UP007
+    _by("model", shower_2d="shower", published_toy="toy"),
+]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+class Config(Entry):
+    """Three sections; each maps a name of the user's choice to one entry."""
+
+    magis: dict[Name, Magis] = Field(default_factory=dict, description="runs of the atom interferometer")
+    dune: dict[Name, Dune] = Field(default_factory=dict, description="optical libraries")
+    design: dict[Name, Design] = Field(default_factory=dict, description="detector studies")
+    night: str | None = Field(None, description="the magis run that `nightly` makes (default: the last one listed)")
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> "Config":
+        if not (self.magis or self.dune or self.design):
+            raise ValueError("no entry under magis, dune or design: nothing to do")
+        return self
+
+
+ENTRY_MODELS: dict[str, dict[str, type[Entry]]] = {
+    "magis": {"tiff": Imaging, "ports": Ports, "pictures": Pictures},
+    "dune": {"larsoft": Library},
+    "design": {"shower_2d": Shower, "published_toy": Toy},
+}
+
+
+def load_config(mapping: dict[str, Any], source: str = "configuration") -> Config:
+    """The validated configuration.
+
+    Raises InputError with one line a fault: where it is, what was found, what was expected, and the nearest valid key.
+    """
+    try:
+        return Config.model_validate(mapping)
+    except ValidationError as error:
+        lines = [_explain(fault) for fault in error.errors()]
+        raise InputError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def load_entry(section: str, mapping: dict[str, Any]) -> Any:
+    """One entry back from the plain values that a rule carries in its params."""
+    config = Config.model_validate({section: {"entry": mapping}})
+    return getattr(config, section)["entry"]
+
+
+def load_study(entry: Shower) -> Study:
+    """The study of an entry, in place or from its JSON file. Raises InputError naming the file and the key."""
+    if isinstance(entry.study, Study):
+        return entry.study
+    try:
+        return Study.model_validate(json.loads(entry.study.read_text()))
+    except FileNotFoundError:
+        raise InputError(f"{entry.study}: no such file, expected a JSON study") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{entry.study}: not JSON ({error})") from None
+    except ValidationError as error:
+        raise InputError("\n".join(f"{entry.study}: {_explain(fault)}" for fault in error.errors())) from None
+
+
+_TAGS = {"imaging": Imaging, "ports": Ports, "pictures": Pictures, "shower": Shower, "toy": Toy, "Study": Study, "annulus": Annulus}
+_TAGS["elliptic_annulus"] = EllipticAnnulus
+
+
+def _explain(fault: Any) -> str:
+    where = [str(part) for part in fault["loc"]]
+    place = ".".join(part for part in where if part not in _TAGS) or "top level"
+    found = fault.get("input")
+    if fault["type"] == "extra_forbidden":
+        keys = _keys_at(where[:-1])
+        return f"unknown key '{place}'{nearest(where[-1], keys)} (known here: {', '.join(sorted(keys))})"
+    if fault["type"] == "missing":
+        return f"key '{place}' is missing, expected {_description(where)}"
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        section = where[0] if where else ""
+        key, known = ("model", ENTRY_MODELS["design"]) if section == "design" else ("format", ENTRY_MODELS.get(section, {}))
+        given = found.get(key) if isinstance(found, dict) else found
+        return f"'{place}.{key}' is {given!r}, expected one of {', '.join(known)}{nearest(str(given), known)}"
+    return f"'{place}' is {found!r}: {fault['msg']}"
+
+
+def _model_at(where: list[str]) -> type[BaseModel]:
+    """The model that a location inside the configuration belongs to."""
+    model: type[BaseModel] = Config
+    for part in where:
+        if part in _TAGS:
+            model = _TAGS[part]
+        elif part in model.model_fields:
+            inner = [a for a in (model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)) if isinstance(a, type)]
+            model = next((a for a in inner if issubclass(a, BaseModel)), Library if part == "dune" else model)
+    return model
+
+
+def _keys_at(where: list[str]) -> list[str]:
+    return list(_model_at(where).model_fields)
+
+
+def _description(where: list[str]) -> str:
+    field = _model_at(where[:-1]).model_fields.get(where[-1])
+    return (field.description if field else None) or "a value"
+
+
+def default_yaml() -> str:
+    """Every key with its default and description, as commented YAML."""
+    lines = ["# Every key, its default and its meaning. Printed from fieldfit.config; do not edit: uv run python -m fieldfit.config"]
+    for section, models in ENTRY_MODELS.items():
+        lines.append(f"{section}:")
+        for name, model in models.items():
+            lines.append(f"  # {(model.__doc__ or '').strip()}")
+            lines.append(f"  my_{name}:")
+            lines += _yaml_of(model, "    ", {"format": name} if section != "design" else {"model": name})
+    return "\n".join(lines) + "\n"
+
+
+def _yaml_of(model: type[BaseModel], indent: str, given: dict[str, Any]) -> list[str]:
+    lines = []
+    for key, field in model.model_fields.items():
+        if key in given:
+            text = given[key]
+        elif field.is_required():
+            text = "REQUIRED"
+        else:
+            default = field.get_default(call_default_factory=True)
+            if isinstance(default, BaseModel):
+                lines += [f"{indent}{key}:  # {field.description}", *_yaml_of(type(default), indent + "  ", {})]
+                continue
+            text = yaml.safe_dump(list(default) if isinstance(default, tuple) else default, default_flow_style=True).split("\n")[0]
+        lines.append(f"{indent}{key}: {text}  # {field.description}")
+    return lines
+
+
+def schema_json() -> str:
+    """JSON schema of the configuration."""
+    return json.dumps(Config.model_json_schema(), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    Path("config/defaults.yaml").write_text(default_yaml())
+    Path("config/schema.json").write_text(schema_json())

@@ -1,0 +1,257 @@
+"""The one table of products: each variable's dimensions, units, meaning and flags.
+
+Writers build their files from it (`io.products.product`), and the reference page `docs/products.md` is printed from it by
+`python -m fieldfit.contract`.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from fieldfit.types import Status, VoxelQuality
+
+
+class BudgetStatus(IntEnum):
+    """Verdict of one row of the systematics budget."""
+
+    passed = 0
+    failed = 1
+    not_measured = 2
+
+
+class Sign(IntEnum):
+    """A yes-or-no variable."""
+
+    no = 0
+    yes = 1
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of a product. `flags` replaces `units` for quality variables; `text` marks strings."""
+
+    dims: str
+    units: str
+    meaning: str
+    required: bool = True
+    flags: type[IntEnum] | None = None
+    text: bool = False
+    standard_name: str | None = None
+
+
+def _v(dims: str, units: str, meaning: str) -> Variable:
+    return Variable(dims, units, meaning)
+
+
+def _maybe(dims: str, units: str, meaning: str) -> Variable:
+    return Variable(dims, units, meaning, required=False)
+
+
+def _flag(dims: str, flags: type[IntEnum], meaning: str) -> Variable:
+    return Variable(dims, "", meaning, flags=flags)
+
+
+def _text(dims: str, meaning: str) -> Variable:
+    return Variable(dims, "", meaning, text=True)
+
+
+# Coordinates: a dimension has the same units and meaning wherever it occurs.
+COORDINATES: dict[str, Variable] = {
+    "shot": _v("shot", "1", "number that the data acquisition gave the shot"),
+    "view": _v("view", "1", "camera or mirror view"),
+    "row": _v("row", "1", "pixel row"),
+    "column": _v("column", "1", "pixel column"),
+    "x": _v("x", "m", "position along x"),
+    "y": _v("y", "m", "position along y"),
+    "z": _v("z", "m", "position along z"),
+    "axis": _text("axis", "axis of the laboratory frame"),
+    "frequency": _v("frequency", "1", "index into signal_frequency"),
+    "density_frequency": _v("density_frequency", "1", "index into spectrum_frequency"),
+    "averaging": _v("averaging", "1", "index into averaging_time"),
+    "pair": _v("pair", "1", "pair of interferometers"),
+    "interferometer": _v("interferometer", "1", "interferometer, from the lowest"),
+    "budget": _text("budget", "row of the systematics budget"),
+    "coupling": _text("coupling", "auxiliary quantity that couples to the phase"),
+    "coefficient": _text("coefficient", "Zernike term of the wavefront, OSA name"),
+    "channel": _v("channel", "1", "optical channel"),
+    "decade": _v("decade", "1", "lower edge of the visibility decade, log10"),
+    "method": _text("method", "how visibility is predicted"),
+    "track": _v("track", "1", "track in the order of the file"),
+    "seed": _v("seed", "1", "seed of an independent fit"),
+    "step": _v("step", "1", "optimiser step"),
+    "candidate": _text("candidate", "design that was evaluated"),
+    "estimator": _text("estimator", "gradient estimator"),
+    "parameter": _text("parameter", "parameter that the gradient is taken for"),
+    "scan": _v("scan", "1", "index into scan_threshold"),
+    "weight": _v("weight", "1", "index into the weights of the field"),
+}
+
+_SHOT = {
+    "time": Variable("shot", "s", "time of the shot since the start of the run", standard_name=None),
+    "status": _flag("shot", Status, "flag of the shot"),
+}
+
+PRODUCTS: dict[str, dict[str, Variable]] = {
+    "electrons": {
+        "electrons": _v("shot view row column", "1", "photo-electrons above the pedestal"),
+        "variance": _v("shot view row column", "1", "variance of a pixel's electrons; infinite where a pixel is bad"),
+        "pedestal": _v("view", "1", "mean of the Poisson pedestal in electrons a pixel"),
+        **_SHOT,
+    },
+    "density": {
+        "density": _v("shot x y z", "m-3", "number density of atoms, voxel means"),
+        "density_std": _v("shot x y z", "m-3", "standard deviation of density"),
+        "chi2_reduced": _v("shot", "1", "chi-square of the views per degree of freedom"),
+        "resolution_split_half": _v("shot", "m", "resolution where two halves of the photons agree (FSC 0.143)"),
+        "field_weights": _v("shot weight", "1", "weights of the field, described by the attribute `field`"),
+        "phase": _maybe("shot", "rad", "fringe phase at the world's origin, from the field's fringe"),
+        "phase_std": _maybe("shot", "rad", "standard deviation of phase"),
+        "contrast": _maybe("shot", "1", "fringe contrast"),
+        "contrast_std": _maybe("shot", "1", "standard deviation of contrast"),
+        "fringe_period": _maybe("shot", "m", "fringe period"),
+        "fringe_period_std": _maybe("shot", "m", "standard deviation of fringe_period"),
+        "fringe_wave_vector": _maybe("shot axis", "m-1", "wave vector of the fringe"),
+        "atom_number": _maybe("shot", "1", "atoms in the cloud"),
+        "atom_number_std": _maybe("shot", "1", "standard deviation of atom_number"),
+        "position": _maybe("shot axis", "m", "centre of the cloud's envelope"),
+        "position_std": _maybe("shot axis", "m", "standard deviation of position"),
+        "size": _maybe("shot axis", "m", "rms size of the cloud's envelope"),
+        "size_std": _maybe("shot axis", "m", "standard deviation of size"),
+        "held_out_deviance": _maybe("shot", "1", "deviance of the held-out photons a pixel at the step that was kept"),
+        "kept_step": _maybe("shot", "1", "optimiser step that the held-out photons kept"),
+        **_SHOT,
+    },
+    "phase": {
+        "phase": _v("shot", "rad", "fringe phase"),
+        "phase_std": _v("shot", "rad", "standard deviation of phase"),
+        "contrast": _v("shot", "1", "fringe contrast"),
+        "contrast_std": _v("shot", "1", "standard deviation of contrast"),
+        "fringe_period": _v("shot", "m", "fringe period"),
+        "fringe_period_std": _v("shot", "m", "standard deviation of fringe_period"),
+        "atom_number": _v("shot", "1", "atoms in the cloud"),
+        "atom_number_std": _v("shot", "1", "standard deviation of atom_number"),
+        "position": _v("shot axis", "m", "centre of the cloud's envelope"),
+        "position_std": _v("shot axis", "m", "standard deviation of position"),
+        "size": _v("shot axis", "m", "rms size of the cloud's envelope"),
+        "size_std": _v("shot axis", "m", "standard deviation of size"),
+        "chi2_reduced": _maybe("shot", "1", "chi-square per degree of freedom"),
+        "tilt": _maybe("shot", "rad", "angle of the fringe's wave vector to the picture's rows axis"),
+        "tilt_std": _maybe("shot", "rad", "standard deviation of tilt"),
+        "wavefront": _v("shot coefficient", "rad", "Zernike coefficients of the fringe phase across the cloud"),
+        "wavefront_std": _v("shot coefficient", "rad", "standard deviation of wavefront"),
+        **_SHOT,
+    },
+    "gradiometer": {
+        "differential_phase": _v("pair shot", "rad", "phi_b - phi_a from this shot alone"),
+        "differential_phase_std": _v("pair shot", "rad", "standard deviation of differential_phase"),
+        "differential_phase_corrected": _v("pair shot", "rad", "differential_phase less the couplings of position and intensity"),
+        "interferometer_a": _v("pair", "1", "index of interferometer a"),
+        "interferometer_b": _v("pair", "1", "index of interferometer b"),
+        "offset": _v("pair", "rad", "static differential phase"),
+        "offset_std": _v("pair", "rad", "standard deviation of offset"),
+        "contrast": _v("shot interferometer", "1", "fringe contrast, slowly varying"),
+        "coupling_value": _v("pair coupling", "rad", "phase for one standard deviation of the auxiliary quantity"),
+        "coupling_std": _v("pair coupling", "rad", "standard deviation of coupling_value"),
+        "chi2_reduced": _v("pair", "1", "chi-square of the corrected series per degree of freedom"),
+        "spectrum_frequency": _v("density_frequency", "Hz", "frequency of the amplitude density"),
+        "spectrum": _v("pair density_frequency", "rad Hz-0.5", "one-sided amplitude density of the corrected series"),
+        "averaging_time": _v("averaging", "s", "averaging time of the Allan deviation"),
+        "allan_deviation": _v("pair averaging", "rad", "overlapping Allan deviation of the corrected series"),
+        "allan_deviation_std": _v("pair averaging", "rad", "standard deviation of allan_deviation"),
+        "signal_frequency": _v("frequency", "Hz", "frequency of the periodogram"),
+        "signal_amplitude": _v("pair frequency", "rad", "amplitude of a sine in the corrected series, weighted least squares over gaps"),
+        "signal_amplitude_std": _v("pair frequency", "rad", "standard deviation of signal_amplitude"),
+        "budget_value": _v("budget", "1", "measured value in the units of budget_units"),
+        "budget_std": _v("budget", "1", "standard deviation of budget_value"),
+        "budget_target": _v("budget", "1", "target in the units of budget_units"),
+        "budget_units": _text("budget", "units of the row"),
+        "budget_status": _flag("budget", BudgetStatus, "verdict of the row"),
+        **_SHOT,
+    },
+    "library": {
+        "visibility": _v("channel x y z", "1", "share of the photons made in a voxel that reach a channel, as read"),
+        "counting_std": _v("channel x y z", "1", "standard deviation of visibility by counting statistics"),
+        "quality_mask": _flag("channel x y z", VoxelQuality, "flag of the value"),
+        "channel_position": _v("channel axis", "m", "centre of the sensor"),
+        "channel_normal": _v("channel axis", "1", "direction in which the sensor looks"),
+        "channel_radius": _v("channel", "m", "radius of the sensor"),
+    },
+    "visibility": {
+        "visibility": _v("channel x y z", "1", "fitted visibility at the voxels' centres"),
+        "visibility_std": _v("channel x y z", "1", "standard deviation of the fitted visibility"),
+        "library_visibility": _v("channel x y z", "1", "the library as read; masked voxels filled from neighbours"),
+        "counting_std": _v("channel x y z", "1", "standard deviation of library_visibility by counting statistics"),
+        "quality_mask": _flag("channel x y z", VoxelQuality, "flag of library_visibility"),
+        "channel_position": _v("channel axis", "m", "centre of the sensor"),
+        "channel_normal": _v("channel axis", "1", "direction in which the sensor looks"),
+        "channel_radius": _v("channel", "m", "radius of the sensor"),
+        "relative_error": _v("method decade", "1", "mean 2|p-v|/(p+v) against held-out library voxels, counting noise included"),
+        "bias": _v("method decade", "1", "sum(p)/sum(v) - 1 on held-out library voxels"),
+        "loss": _v("step", "1", "mean deviance a step"),
+        "field_weights": _v("weight", "1", "weights of the field, described by the attribute `field`"),
+    },
+    "calibration": {
+        "efficiency": _v("channel", "1", "detected photo-electrons per photon that reaches the channel; 0 for a dead one"),
+        "efficiency_std": _v("channel", "1", "standard deviation of efficiency"),
+        "visibility_calibrated": _v("channel x y z", "1", "detected photo-electrons per photon made"),
+        "track_pe_measured": _v("track channel", "1", "measured photo-electrons"),
+        "track_pe_predicted": _v("track channel", "1", "photo-electrons that the calibrated visibility predicts"),
+        "track_used": _flag("track", Sign, "whether the track was fitted"),
+        "dead": _flag("channel", Sign, "whether the channel is dead"),
+        "channel_position": _v("channel axis", "m", "centre of the sensor"),
+        "field_weights": _v("weight", "1", "weights of the field, described by the attribute `field`"),
+    },
+    "material": {  # one seed of a study
+        "material": _v("y x", "1", "share of full density"),
+        "loss": _v("step", "1", "estimated loss at each step"),
+        "field_weights": _v("weight", "1", "weights of the field, described by the attribute `field`"),
+    },
+    "design": {
+        "material": _v("seed y x", "1", "share of full density"),
+        "loss": _v("seed step", "1", "estimated loss at each step"),
+        "evaluation_loss": _v("seed candidate", "1", "loss on held-out seeds, the same showers for each candidate"),
+        "evaluation_loss_std": _v("seed candidate", "1", "standard error of evaluation_loss"),
+        "ring_inner": _v("seed", "1", "inner radius of the best ring, in the study's length unit"),
+        "ring_outer": _v("seed", "1", "outer radius of the best ring, in the study's length unit"),
+        "field_weights": _v("seed weight", "1", "weights of the field, described by the attribute `field`"),
+    },
+    "toy": {
+        "gradient": _v("estimator parameter", "1", "mean gradient of the loss an event"),
+        "gradient_std": _v("estimator parameter", "1", "spread of the gradient over events"),
+        "gradient_error": _v("estimator parameter", "1", "standard error of gradient"),
+        "scan_threshold": _v("scan", "1", "parameter of the scan"),
+        "scan_loss": _v("scan", "1", "loss at the parameter"),
+        "scan_loss_std": _v("scan", "1", "standard error of scan_loss"),
+    },
+}
+
+WHERE: dict[str, str] = {
+    "electrons": "magis/{run}/electrons/{block}.nc",
+    "density": "magis/{run}/density/{block}.nc",
+    "phase": "magis/{run}/phase.nc",
+    "gradiometer": "magis/{run}/gradiometer.nc",
+    "library": "dune/{detector}/library.nc",
+    "visibility": "dune/{detector}/visibility.nc",
+    "calibration": "dune/{detector}/calibration.nc",
+    "material": "design/{study}/material/{seed}.nc",
+    "design": "design/{study}/design.nc",
+    "toy": "design/{study}/toy.nc",
+}
+
+
+def reference_page() -> str:
+    """The products as a Markdown page."""
+    lines = ["# Products", "", "Printed from `fieldfit.contract`; do not edit: `uv run python -m fieldfit.contract`.", ""]
+    for kind, variables in PRODUCTS.items():
+        lines += [f"## {kind}: `results/{WHERE[kind]}`", "", "| variable | dimensions | units | meaning |", "|---|---|---|---|"]
+        for name, v in variables.items():
+            units = ", ".join(f"{f.value} {f.name}" for f in v.flags) if v.flags else ("text" if v.text else v.units)
+            lines.append(f"| {name}{'' if v.required else ' (optional)'} | {v.dims} | {units} | {v.meaning} |")
+        lines.append("")
+    lines += ["## Dimensions", "", "| name | units | meaning |", "|---|---|---|"]
+    lines += [f"| {name} | {'text' if v.text else v.units} | {v.meaning} |" for name, v in COORDINATES.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path("docs/products.md").write_text(reference_page())

@@ -1,0 +1,106 @@
+"""The one loop: theta* = argmin  -log p(X | F(field_theta)) + Omega(field_theta).
+
+An experiment hands over its parameters and two functions: the objective (likelihood and prior) and, where data can be held
+out, a score on the held-out part. The loop never sees truth, files or experiments.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """steps: largest number of steps; rate falls by a half cosine to `last` of itself; held-out data are asked every `check` steps
+    and the fit ends when none of the batch has improved for `patience` checks."""
+
+    steps: int
+    rate: float
+    last: float = 0.01
+    check: int = 10
+    patience: int = 5
+
+
+@dataclass(frozen=True)
+class Fit:
+    """losses (step, batch); held_out (check, batch), empty where nothing was held out; kept_step (batch): the step whose parameters remain."""
+
+    losses: Tensor
+    held_out: Tensor
+    kept_step: Tensor
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` takes a GPU where there is one. Raises RuntimeError when a GPU is asked for and there is none."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("device: cuda is asked for and there is no GPU; device: auto takes the CPU")
+    return torch.device(name)
+
+
+def generator_of(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """An explicit source of random numbers."""
+    return torch.Generator(device).manual_seed(seed)
+
+
+def fit(
+    groups: Sequence[tuple[Sequence[Tensor], float]],
+    objective: Callable[[int], Tensor],
+    schedule: Schedule,
+    held_out: Callable[[], Tensor] | None = None,
+    name: str = "fit",
+) -> Fit:
+    """Minimise with Adam (Kingma and Ba, arXiv 1412.6980), every member of the batch on its own.
+
+    groups: (parameters, factor on the rate) pairs; each parameter is changed in place.
+    objective(step) -> (batch,) loss, or a scalar for a single field. Members do not share parameters, so their sum has each one's gradient.
+    held_out() -> (batch,) score of the present parameters on data that the objective never sees. With it, each member keeps the
+    parameters of its own best check (blind stopping) and every parameter must have the batch as its leading axis, unless the batch is 1.
+    Raises FloatingPointError when every member's loss is not finite.
+    """
+    parameters = [p for members, _ in groups for p in members]
+    optimiser = torch.optim.Adam([{"params": list(members), "lr": schedule.rate * factor} for members, factor in groups])
+    decay = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda k: schedule.last + (1 - schedule.last) * 0.5 * (1 + math.cos(math.pi * k / schedule.steps))
+    )
+    losses: list[Tensor] = []
+    scores: list[Tensor] = []
+    best: Tensor | None = None
+    kept = [p.detach().clone() for p in parameters]
+    kept_step = torch.zeros(1, dtype=torch.long)
+    waited = 0
+    for step in tqdm(range(schedule.steps), desc=name, file=sys.stderr, mininterval=2.0, leave=False):
+        optimiser.zero_grad(set_to_none=True)
+        loss = objective(step).reshape(-1)
+        if not torch.isfinite(loss).any():
+            raise FloatingPointError(f"{name}: no loss is finite at step {step}")
+        loss.sum().backward()
+        optimiser.step()
+        decay.step()
+        losses.append(loss.detach().cpu())
+        if held_out is None or ((step + 1) % schedule.check and step + 1 != schedule.steps):
+            continue
+        with torch.no_grad():
+            score = held_out().reshape(-1)
+            better = torch.isfinite(score) if best is None else score < best
+            best = score if best is None else torch.where(better, score, best)
+            kept_step = torch.where(better.cpu(), step + 1, kept_step)
+            for p, k in zip(parameters, kept, strict=True):
+                k.copy_(torch.where(better.reshape([-1] + [1] * (p.ndim - 1)) if better.numel() > 1 else better.reshape([1] * p.ndim), p, k))
+        scores.append(score.cpu())
+        waited = 0 if better.any() else waited + 1
+        if waited >= schedule.patience:
+            break
+    if held_out is not None:
+        with torch.no_grad():
+            for p, k in zip(parameters, kept, strict=True):
+                p.copy_(k)
+    else:
+        kept_step = torch.full((losses[0].numel(),), schedule.steps)
+    return Fit(torch.stack(losses), torch.stack(scores) if scores else torch.zeros(0, losses[0].numel()), kept_step)

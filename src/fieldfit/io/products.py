@@ -1,0 +1,112 @@
+"""Products: NetCDF-4 files built from the contract, written whole or not at all."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fieldfit.contract import COORDINATES, PRODUCTS, Variable
+from fieldfit.provenance import attributes
+from fieldfit.types import InputError, nearest
+
+
+def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any], **attrs: str) -> xr.Dataset:
+    """A Dataset of one kind of the contract.
+
+    values: one array a variable, with the dimensions that `contract.PRODUCTS[kind]` gives it.
+    coordinates: values of the dimensions; one that is left out is counted 0, 1, 2, ...
+    Raises ValueError when a variable is unknown, missing, or has other dimensions: a mistake of the step, not of the user.
+    """
+    table = PRODUCTS[kind]
+    unknown = [name for name in values if name not in table]
+    absent = [name for name, v in table.items() if v.required and name not in values]
+    if unknown or absent:
+        raise ValueError(f"product {kind}: unknown variables {unknown}, missing variables {absent}")
+    data = {}
+    for name, value in values.items():
+        dims = table[name].dims.split()
+        array = value if hasattr(value, "dask") else np.asarray(value)
+        if array.ndim != len(dims):
+            raise ValueError(f"product {kind}: {name} has shape {array.shape}, the contract says ({table[name].dims})")
+        data[name] = xr.Variable(dims, _typed(array, table[name]), _attributes(table[name]))
+    dataset = xr.Dataset(data)
+    for dim in dataset.sizes:
+        known = COORDINATES[str(dim)]
+        ticks = np.asarray(coordinates.get(str(dim), np.arange(dataset.sizes[dim], dtype=np.int32)))
+        dataset = dataset.assign_coords({dim: xr.Variable((dim,), ticks.astype(object) if known.text else _narrow(ticks), _attributes(known))})
+    return dataset.assign_attrs(product=kind, **attrs)
+
+
+def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], config: Any, title: str, step: str, seed: int | None = None) -> None:
+    """Write `dataset` with provenance, compressed, under a temporary name in the same folder, then rename it."""
+    path = Path(path)
+    dataset = dataset.assign_attrs(attributes(inputs, config, seed, title, step))
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in "OUS":
+            continue
+        known = {"_FillValue": None}
+        if variable.dtype.kind == "f" and name not in dataset.coords and variable.size:
+            chunks = tuple(1 if dim == "shot" and variable.ndim > 2 else size for dim, size in zip(variable.dims, variable.shape, strict=True))
+            known = {"_FillValue": np.nan, "zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
+            known = known if variable.ndim else {"_FillValue": np.nan}
+        encoding[str(name)] = known
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        dataset.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
+    """The product at `path`, with dask arrays when `chunks` are given, loaded otherwise.
+
+    Raises InputError when the file is absent, no NetCDF, another kind of product, or lacks a variable of the contract.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a {kind} product")
+    try:
+        dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False, chunks=chunks)
+        if chunks is None:
+            dataset = dataset.load()
+            dataset.close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as NetCDF ({error}), expected a {kind} product") from None
+    found = dataset.attrs.get("product")
+    if found != kind:
+        raise InputError(f"{path}: is a product of kind {found!r}, expected {kind!r}{nearest(str(found), PRODUCTS)}")
+    absent = [name for name, v in PRODUCTS[kind].items() if v.required and name not in dataset]
+    if absent:
+        raise InputError(f"{path}: variables {', '.join(absent)} are missing, expected them in a {kind} product")
+    return dataset
+
+
+def _typed(array: Any, variable: Variable) -> Any:
+    if variable.text:
+        return array.astype(object)
+    if variable.flags:
+        return array.astype(np.int8)
+    return array.astype(np.float32) if array.dtype == np.float64 and array.size > 65536 else _narrow(array)
+
+
+def _narrow(array: Any) -> Any:
+    """CF knows neither 64-bit integers nor booleans."""
+    return array.astype(np.int32) if array.dtype.kind in "iub" else array
+
+
+def _attributes(variable: Variable) -> dict[str, Any]:
+    attrs: dict[str, Any] = {"long_name": variable.meaning}
+    if variable.flags:
+        attrs["flag_values"] = np.array([f.value for f in variable.flags], np.int8)
+        attrs["flag_meanings"] = " ".join(f.name for f in variable.flags)
+    elif not variable.text:
+        attrs["units"] = variable.units
+    if variable.standard_name:
+        attrs["standard_name"] = variable.standard_name
+    return attrs

@@ -1,0 +1,53 @@
+"""What every script does around its step: threads, log, the entry of the config, and one message for bad input."""
+
+import contextlib
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+import torch
+
+from fieldfit.config import load_entry
+from fieldfit.types import InputError
+
+
+@dataclass(frozen=True)
+class Job:
+    """Paths of a rule and its entry. output: the first product; inputs by name as in the rule."""
+
+    input: Any
+    output: Path
+    entry: Any
+    params: Any
+    wildcards: Any
+    threads: int
+
+
+@contextlib.contextmanager
+def step(snakemake: Any, section: str) -> Iterator[Job]:
+    """Run a step: cap torch and dask at the rule's threads, write the log, and end a bad input with its one message and status 1."""
+    torch.set_num_threads(snakemake.threads)
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+    began = time.perf_counter()
+    entry = load_entry(section, dict(snakemake.params.entry)) if section else None
+    try:
+        with dask.config.set(scheduler="threads", num_workers=snakemake.threads):
+            yield Job(snakemake.input, Path(snakemake.output[0]), entry, snakemake.params, snakemake.wildcards, snakemake.threads)
+    except InputError as error:
+        logging.error("%s", error)
+        print(f"fieldfit: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception:
+        logging.exception("failed")
+        raise
+    logging.info("%s in %.1f s", snakemake.output[0], time.perf_counter() - began)

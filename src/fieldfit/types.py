@@ -1,0 +1,38 @@
+"""Words that every room shares: the error a user sees, and the flags a shot or a voxel can carry."""
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class InputError(ValueError):
+    """Bad input, told in one message: which file, shot, view, branch or key; what was found; what was expected.
+
+    The steps print its text alone, without a traceback, and leave no product behind.
+    """
+
+
+class Status(IntEnum):
+    """Flag of one shot. A flagged shot stays in its product, in order, with NaN for values."""
+
+    good = 0
+    missing = 1
+    weak = 2
+    empty = 3
+    saturated = 4
+    corrupt = 5
+    not_converged = 6
+
+
+class VoxelQuality(IntEnum):
+    """Flag of one (channel, voxel) of an optical library."""
+
+    good = 0
+    absent = 1  # no row in the file: LArSoft does not write zeros
+    masked = 2  # filled from its neighbours, not trusted
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the closest known name, or the empty string when nothing is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""

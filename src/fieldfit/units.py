@@ -1,0 +1,13 @@
+"""SI inside; these factors are the only place where other units are spelled out."""
+
+import math
+
+CM = 1e-2
+MM = 1e-3
+UM = 1e-6
+MRAD = 1e-3
+TAU = 2 * math.pi
+
+SR_MASS_KG = 1.44e-25  # one strontium atom
+SR_CLOCK_WAVELENGTH_M = 698e-9  # the interferometer's light
+SR_IMAGING_WAVELENGTH_M = 461e-9  # the light that the cameras see
