@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import torch
 
 from fieldfit.config import load_entry
 from fieldfit.types import InputError
@@ -32,7 +31,8 @@ class Job:
 @contextlib.contextmanager
 def step(snakemake: Any, section: str) -> Iterator[Job]:
     """Run a step: cap torch and dask at the rule's threads, write the log, and end a bad input with its one message and status 1."""
-    torch.set_num_threads(snakemake.threads)
+    if "torch" in sys.modules:  # only where the step uses it: it takes seconds to import
+        sys.modules["torch"].set_num_threads(snakemake.threads)
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s", force=True)

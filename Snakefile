@@ -1,0 +1,68 @@
+"""fieldfit: one DAG from raw files to NetCDF results.
+
+Targets: `all` (default), `nightly` (one magis run), `paper` (run-level products and the report), or any product by its path.
+"""
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+from fieldfit.config import load_config
+from fieldfit.plan import REPORT, Plan
+from fieldfit.provenance import code_hash
+from fieldfit.types import InputError
+
+# Snakemake merges configurations deeply, so the demo is loaded only when the user gives no entries of their own.
+if not {"magis", "dune", "design"} & set(config):
+    with open("config/config.yaml") as stream:
+        config.update(yaml.safe_load(stream))
+
+try:
+    plan = Plan(load_config(config))
+    targets = workflow.dag_settings.targets if workflow.dag_settings else []
+    plan.check_targets(targets)
+    products = {"all": plan.everything(), "nightly": plan.night(), "paper": plan.paper()}
+except InputError as error:
+    raise WorkflowError(str(error))
+
+
+def one_of(names):
+    """Regular expression of a wildcard that takes these names and no others."""
+    return "|".join(names) or "(?!)"
+
+
+def params_of(section, name):
+    """The entry as plain values: editing it reruns the steps of this entry."""
+    return getattr(plan.config, section)[name].model_dump(mode="json")
+
+
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/magis.smk"
+include: "workflow/rules/dune.smk"
+include: "workflow/rules/design.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Every product of the configuration, and the report."""
+    default_target: True
+    input:
+        products["all"],
+        REPORT,
+
+
+rule nightly:
+    """The products of one magis run: `--config night=NAME`, the last one listed by default."""
+    input:
+        products["nightly"],
+
+
+rule paper:
+    """The run-level products that a paper quotes, and the report with their figures."""
+    input:
+        products["paper"],
+        REPORT,
+
+
+onsuccess:
+    if os.path.exists(REPORT) and not {"nightly"} & set(targets):
+        print(f"The pictures and figures: {REPORT}")

@@ -1,0 +1,115 @@
+"""What a configuration asks for: its runs, their blocks of shots, and the paths of every product. Read when the DAG is built."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fieldfit.config import Config, Entry, Imaging, Library, Pictures, Ports, Shower, Toy
+from fieldfit.contract import WHERE
+from fieldfit.paths import block_name, result, shots_below
+from fieldfit.types import InputError, nearest
+
+REPORT = "results/report.html"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive shots that are fitted together. digest: names, sizes and times of their files, so that a changed shot reruns its block only."""
+
+    shots: tuple[int, ...]
+    digest: str
+
+
+class Plan:
+    """The products of a validated configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.imaging = _of(config.magis, Imaging)
+        self.ports = _of(config.magis, Ports)
+        self.pictures = _of(config.magis, Pictures)
+        self.libraries = _of(config.dune, Library)
+        self.showers = _of(config.design, Shower)
+        self.toys = _of(config.design, Toy)
+        self._blocks: dict[str, dict[str, Block]] = {}
+
+    def blocks(self, run: str) -> dict[str, Block]:
+        """Blocks of an imaging run by name. Raises InputError when the run's folder holds no shots."""
+        if run not in self._blocks:
+            self._blocks[run] = _blocks(self.imaging[run])
+        return self._blocks[run]
+
+    def products(self, section: str, name: str) -> list[str]:
+        """Paths of the products that an entry ends in."""
+        if section == "dune":
+            kinds = ["library", "visibility"] + (["calibration"] if self.libraries[name].tracks else [])
+            return [result(kind).format(detector=name) for kind in kinds]
+        if section == "design":
+            return [result("design" if name in self.showers else "toy").format(study=name)]
+        if name in self.imaging:
+            return [result("density").format(run=name, block=block) for block in self.blocks(name)] + [result("phase").format(run=name)]
+        return [result("gradiometer" if name in self.ports else "phase").format(run=name)]
+
+    def everything(self) -> list[str]:
+        """Products of all entries, in the order of the configuration."""
+        return [path for section in ("magis", "dune", "design") for name in getattr(self.config, section) for path in self.products(section, name)]
+
+    def night(self) -> list[str]:
+        """Products of the run named by the key `night`, or of the last magis run."""
+        runs = list(self.config.magis)
+        if not runs:
+            return []
+        run = self.config.night or runs[-1]
+        if run not in runs:
+            raise InputError(f"night: no run '{run}' under magis{nearest(run, runs)} (known: {', '.join(runs)})")
+        return self.products("magis", run)
+
+    def paper(self) -> list[str]:
+        """What a referee asks for: every run-level product, no blocks."""
+        return [path for path in self.everything() if "/density/" not in path]
+
+    def intermediate(self) -> list[str]:
+        """Products on the way, which can be asked for by path as well."""
+        shots = [result("electrons").format(run=run, block=block) for run in self.imaging for block in self.blocks(run)]
+        seeds = [result("material").format(study=study, seed=seed) for study, entry in self.showers.items() for seed in entry.seeds]
+        return shots + seeds
+
+    def check_targets(self, targets: Iterable[str]) -> None:
+        """Raises InputError for a path below results/ that no entry makes, naming the nearest one that is made."""
+        asked = [target for target in targets if target.startswith("results/")]
+        if not asked:
+            return
+        known = [*self.everything(), *self.intermediate(), REPORT]
+        for target in asked:
+            if target not in known:
+                raise InputError(f"{target}: no entry of the configuration makes this product{nearest(target, known)}\n{_kinds()}")
+
+
+def _of(entries: dict[str, Any], kind: type[Entry]) -> dict[str, Any]:
+    return {name: entry for name, entry in entries.items() if isinstance(entry, kind)}
+
+
+def _blocks(entry: Imaging) -> dict[str, Block]:
+    if entry.simulate:
+        paths: dict[int, Path | None] = dict.fromkeys(range(entry.simulate.shots))
+    else:
+        paths = dict(shots_below(entry.raw))
+    members: dict[str, list[int]] = {}
+    for shot in paths:
+        members.setdefault(block_name(shot, entry.block_size), []).append(shot)
+    return {name: Block(tuple(shots), _digest([paths[shot] for shot in shots])) for name, shots in members.items()}
+
+
+def _digest(files: list[Path | None]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        if file is not None:
+            stat = file.stat()
+            digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _kinds() -> str:
+    return "products: " + ", ".join(f"results/{where}" for where in WHERE.values())

@@ -1,0 +1,74 @@
+"""DUNE: optical library -> validated Dataset -> visibility field -> calibration on measured tracks."""
+
+
+rule read_library:
+    """The library as a Dataset, with voxel order, geometry and values checked and its counting uncertainty."""
+    input:
+        library=lambda w: plan.libraries[w.detector].library,
+        channels=lambda w: plan.libraries[w.detector].channels,
+    output:
+        "results/dune/{detector}/library.nc",
+    log:
+        "logs/dune/{detector}/read_library.log",
+    benchmark:
+        "benchmarks/dune/{detector}/read_library.tsv"
+    wildcard_constraints:
+        detector=one_of(plan.libraries),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        entry=lambda w: params_of("dune", w.detector),
+        code=code_hash("fieldfit.steps.read_library"),
+    script:
+        "../scripts/read_library.py"
+
+
+rule fit_visibility:
+    """One field for all channels, weighted by counting statistics, with the table and its interpolation beside it."""
+    input:
+        "results/dune/{detector}/library.nc",
+    output:
+        "results/dune/{detector}/visibility.nc",
+    log:
+        "logs/dune/{detector}/fit_visibility.log",
+    benchmark:
+        "benchmarks/dune/{detector}/fit_visibility.tsv"
+    wildcard_constraints:
+        detector=one_of(plan.libraries),
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=1,
+    params:
+        entry=lambda w: params_of("dune", w.detector),
+        code=code_hash("fieldfit.steps.fit_visibility"),
+    script:
+        "../scripts/fit_visibility.py"
+
+
+rule calibrate_visibility:
+    """Efficiencies and a smooth correction of the visibility from measured tracks, tied to the simulation."""
+    input:
+        visibility="results/dune/{detector}/visibility.nc",
+        tracks=lambda w: plan.libraries[w.detector].tracks,
+    output:
+        "results/dune/{detector}/calibration.nc",
+    log:
+        "logs/dune/{detector}/calibrate_visibility.log",
+    benchmark:
+        "benchmarks/dune/{detector}/calibrate_visibility.tsv"
+    wildcard_constraints:
+        detector=one_of(name for name, entry in plan.libraries.items() if entry.tracks),
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=1,
+    params:
+        entry=lambda w: params_of("dune", w.detector),
+        code=code_hash("fieldfit.steps.calibrate_visibility"),
+    script:
+        "../scripts/calibrate_visibility.py"

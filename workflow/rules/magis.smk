@@ -1,0 +1,124 @@
+"""MAGIS: camera shots -> electrons -> density -> phase, a block of shots a job; pictures -> phase; ports -> gradiometer."""
+
+
+rule calibrate_frames:
+    """Electrons above the pedestal and their variance for one block of shots; bad shots are flagged."""
+    input:
+        cameras=lambda w: plan.imaging[w.run].cameras,
+        # A real run's folder grows all night: its shots are watched through `digest`, the simulated folder through its rule.
+        raw=lambda w: plan.imaging[w.run].raw if plan.imaging[w.run].simulate else [],
+    output:
+        "results/magis/{run}/electrons/{block}.nc",
+    log:
+        "logs/magis/{run}/calibrate_frames/{block}.log",
+    benchmark:
+        "benchmarks/magis/{run}/calibrate_frames/{block}.tsv"
+    wildcard_constraints:
+        run=one_of(plan.imaging),
+        block=r"\d+",
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        shots=lambda w: list(plan.blocks(w.run)[w.block].shots),
+        digest=lambda w: plan.blocks(w.run)[w.block].digest,
+        code=code_hash("fieldfit.steps.calibrate_frames"),
+    script:
+        "../scripts/calibrate_frames.py"
+
+
+rule fit_density:
+    """Densities of one block of shots, with their uncertainty, fitted together through the run's camera model."""
+    input:
+        electrons="results/magis/{run}/electrons/{block}.nc",
+        cameras=lambda w: plan.imaging[w.run].cameras,
+    output:
+        "results/magis/{run}/density/{block}.nc",
+    log:
+        "logs/magis/{run}/fit_density/{block}.log",
+    benchmark:
+        "benchmarks/magis/{run}/fit_density/{block}.tsv"
+    wildcard_constraints:
+        run=one_of(plan.imaging),
+        block=r"\d+",
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=60,
+        gpu=1,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.fit_density"),
+    script:
+        "../scripts/fit_density.py"
+
+
+rule estimate_phase:
+    """Phase, contrast, period, atom number, position and size of every shot of a run, from the densities of its blocks."""
+    input:
+        lambda w: [f"results/magis/{w.run}/density/{block}.nc" for block in plan.blocks(w.run)],
+    output:
+        "results/magis/{run}/phase.nc",
+    log:
+        "logs/magis/{run}/estimate_phase.log",
+    benchmark:
+        "benchmarks/magis/{run}/estimate_phase.tsv"
+    wildcard_constraints:
+        run=one_of(plan.imaging),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.estimate_phase"),
+    script:
+        "../scripts/estimate_phase.py"
+
+
+rule fit_pictures:
+    """Fringe phase of single pictures, a model of a fringe across a Gaussian cloud fitted to each."""
+    input:
+        lambda w: plan.pictures[w.run].raw,
+    output:
+        "results/magis/{run}/phase.nc",
+    log:
+        "logs/magis/{run}/fit_pictures.log",
+    benchmark:
+        "benchmarks/magis/{run}/fit_pictures.tsv"
+    wildcard_constraints:
+        run=one_of(plan.pictures),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=20,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.fit_pictures"),
+    script:
+        "../scripts/fit_pictures.py"
+
+
+rule fit_gradiometer:
+    """Differential phases of a ports run with the common laser phase profiled out, its spectrum and the systematics budget."""
+    input:
+        lambda w: plan.ports[w.run].raw,
+    output:
+        "results/magis/{run}/gradiometer.nc",
+    log:
+        "logs/magis/{run}/fit_gradiometer.log",
+    benchmark:
+        "benchmarks/magis/{run}/fit_gradiometer.tsv"
+    wildcard_constraints:
+        run=one_of(plan.ports),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.fit_gradiometer"),
+    script:
+        "../scripts/fit_gradiometer.py"

@@ -1,0 +1,76 @@
+"""Raw files of a known truth for the entries with a `simulate:` key, in the formats that the readers read. A rule an entry: its paths are the user's own."""
+
+for run, entry in plan.imaging.items():
+    if entry.simulate:
+
+        rule:
+            name:
+                f"simulate_shots_{run}"
+            output:
+                directory(str(entry.raw)),
+                str(entry.cameras),
+                str(entry.cameras.with_suffix(".truth.json")),
+            log:
+                f"logs/magis/{run}/simulate_shots.log",
+            benchmark:
+                f"benchmarks/magis/{run}/simulate_shots.tsv"
+            threads: 1
+            resources:
+                mem_mb=2000,
+                runtime=20,
+            params:
+                entry=params_of("magis", run),
+                code=code_hash("fieldfit.steps.simulate_shots"),
+            script:
+                "../scripts/simulate_shots.py"
+
+
+for kind, entries in (("ports", plan.ports), ("pictures", plan.pictures)):
+    for run, entry in entries.items():
+        if entry.simulate:
+
+            rule:
+                name:
+                    f"simulate_{kind}_{run}"
+                output:
+                    str(entry.raw),
+                    str(entry.raw.with_suffix(".truth.json")),
+                log:
+                    f"logs/magis/{run}/simulate_{kind}.log",
+                benchmark:
+                    f"benchmarks/magis/{run}/simulate_{kind}.tsv"
+                threads: 1
+                resources:
+                    mem_mb=2000,
+                    runtime=20,
+                params:
+                    entry=params_of("magis", run),
+                    code=code_hash(f"fieldfit.steps.simulate_{kind}"),
+                script:
+                    f"../scripts/simulate_{kind}.py"
+
+
+for detector, entry in plan.libraries.items():
+    if entry.simulate:
+
+        rule:
+            name:
+                f"simulate_library_{detector}"
+            output:
+                library=str(entry.library),
+                channels=str(entry.channels),
+                truth=str(entry.library.with_suffix(".truth.json")),
+                **({"tracks": str(entry.tracks)} if entry.tracks else {}),
+            log:
+                f"logs/dune/{detector}/simulate_library.log",
+            benchmark:
+                f"benchmarks/dune/{detector}/simulate_library.tsv"
+            threads: 1
+            resources:
+                mem_mb=3000,
+                runtime=30,
+            params:
+                entry=params_of("dune", detector),
+                code=code_hash("fieldfit.steps.simulate_library"),
+            script:
+                "../scripts/simulate_library.py"

@@ -1,0 +1,7 @@
+from pathlib import Path
+
+from fieldfit.steps.fit_density import fit_density
+from fieldfit.steps.runner import step
+
+with step(snakemake, "magis") as job:
+    fit_density(Path(job.input.electrons), Path(job.input.cameras), job.output, job.entry)
