@@ -3,6 +3,8 @@
 Targets: `all` (default), `nightly` (one magis run), `paper` (run-level products and the report), or any product by its path.
 """
 
+from pathlib import Path
+
 import yaml
 from snakemake.exceptions import WorkflowError
 
@@ -13,8 +15,7 @@ from fieldfit.types import InputError
 
 # Snakemake merges configurations deeply, so the demo is loaded only when the user gives no entries of their own.
 if not {"magis", "dune", "design"} & set(config):
-    with open("config/config.yaml") as stream:
-        config.update(yaml.safe_load(stream))
+    config.update(yaml.safe_load((Path(workflow.basedir) / "config/config.yaml").read_text()))
 
 try:
     plan = Plan(load_config(config))

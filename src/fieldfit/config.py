@@ -104,6 +104,7 @@ class Pictures(Entry):
     format: Literal["pictures"] = Field(description="npz with frames (shot, row, column) and pixel_object_m")
     raw: Path = Field(description="npz file of the pictures")
     pedestal: float = Field(2.31, ge=0, description="mean of the Poisson pedestal a pixel [electrons]")
+    pixel_integrated: bool = Field(False, description="pixels average the fringe over their area, as a camera's do; false: sampled at their centres")
     start: float = Field(0.0, description="time of picture 0 [s]")
     shot_period_s: float = Field(1.0, gt=0, description="time between pictures [s]")
     seed: int = Field(1, description="seed of every random choice")
@@ -334,7 +335,9 @@ def _model_at(where: list[str]) -> type[BaseModel]:
             model = _TAGS[part]
         elif part in model.model_fields:
             inner = [a for a in (model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)) if isinstance(a, type)]
-            model = next((a for a in inner if issubclass(a, BaseModel)), Library if part == "dune" else model)
+            models: list[type[BaseModel]] = [a for a in inner if issubclass(a, BaseModel)]
+            model = models[0] if models else model
+            model = Library if part == "dune" else model
     return model
 
 

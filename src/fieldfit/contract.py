@@ -137,6 +137,8 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "chi2_reduced": _maybe("shot", "1", "chi-square per degree of freedom"),
         "tilt": _maybe("shot", "rad", "angle of the fringe's wave vector to the picture's rows axis"),
         "tilt_std": _maybe("shot", "rad", "standard deviation of tilt"),
+        "electrons": _maybe("shot", "1", "photo-electrons of the cloud in the picture, without its fringe"),
+        "electrons_std": _maybe("shot", "1", "standard deviation of electrons"),
         "wavefront": _v("shot coefficient", "rad", "Zernike coefficients of the fringe phase across the cloud"),
         "wavefront_std": _v("shot coefficient", "rad", "standard deviation of wavefront"),
         **_SHOT,

@@ -10,7 +10,7 @@ rule optimise_material:
     log:
         "logs/design/{study}/optimise_material/{seed}.log",
     benchmark:
-        "benchmarks/design/{study}/optimise_material/{seed}.tsv"
+        "logs/design/{study}/optimise_material/{seed}.tsv"
     wildcard_constraints:
         study=one_of(plan.showers),
         seed=r"\d+",
@@ -34,7 +34,7 @@ rule evaluate_design:
     log:
         "logs/design/{study}/evaluate_design.log",
     benchmark:
-        "benchmarks/design/{study}/evaluate_design.tsv"
+        "logs/design/{study}/evaluate_design.tsv"
     wildcard_constraints:
         study=one_of(plan.showers),
     threads: 1
@@ -55,7 +55,7 @@ rule estimate_toy:
     log:
         "logs/design/{study}/estimate_toy.log",
     benchmark:
-        "benchmarks/design/{study}/estimate_toy.tsv"
+        "logs/design/{study}/estimate_toy.tsv"
     wildcard_constraints:
         study=one_of(plan.toys),
     threads: 1

@@ -11,7 +11,7 @@ rule read_library:
     log:
         "logs/dune/{detector}/read_library.log",
     benchmark:
-        "benchmarks/dune/{detector}/read_library.tsv"
+        "logs/dune/{detector}/read_library.tsv"
     wildcard_constraints:
         detector=one_of(plan.libraries),
     threads: 1
@@ -34,7 +34,7 @@ rule fit_visibility:
     log:
         "logs/dune/{detector}/fit_visibility.log",
     benchmark:
-        "benchmarks/dune/{detector}/fit_visibility.tsv"
+        "logs/dune/{detector}/fit_visibility.tsv"
     wildcard_constraints:
         detector=one_of(plan.libraries),
     threads: 2
@@ -59,7 +59,7 @@ rule calibrate_visibility:
     log:
         "logs/dune/{detector}/calibrate_visibility.log",
     benchmark:
-        "benchmarks/dune/{detector}/calibrate_visibility.tsv"
+        "logs/dune/{detector}/calibrate_visibility.tsv"
     wildcard_constraints:
         detector=one_of(name for name, entry in plan.libraries.items() if entry.tracks),
     threads: 2

@@ -12,7 +12,7 @@ rule calibrate_frames:
     log:
         "logs/magis/{run}/calibrate_frames/{block}.log",
     benchmark:
-        "benchmarks/magis/{run}/calibrate_frames/{block}.tsv"
+        "logs/magis/{run}/calibrate_frames/{block}.tsv"
     wildcard_constraints:
         run=one_of(plan.imaging),
         block=r"\d+",
@@ -39,7 +39,7 @@ rule fit_density:
     log:
         "logs/magis/{run}/fit_density/{block}.log",
     benchmark:
-        "benchmarks/magis/{run}/fit_density/{block}.tsv"
+        "logs/magis/{run}/fit_density/{block}.tsv"
     wildcard_constraints:
         run=one_of(plan.imaging),
         block=r"\d+",
@@ -64,7 +64,7 @@ rule estimate_phase:
     log:
         "logs/magis/{run}/estimate_phase.log",
     benchmark:
-        "benchmarks/magis/{run}/estimate_phase.tsv"
+        "logs/magis/{run}/estimate_phase.tsv"
     wildcard_constraints:
         run=one_of(plan.imaging),
     threads: 1
@@ -87,7 +87,7 @@ rule fit_pictures:
     log:
         "logs/magis/{run}/fit_pictures.log",
     benchmark:
-        "benchmarks/magis/{run}/fit_pictures.tsv"
+        "logs/magis/{run}/fit_pictures.tsv"
     wildcard_constraints:
         run=one_of(plan.pictures),
     threads: 1
@@ -110,7 +110,7 @@ rule fit_gradiometer:
     log:
         "logs/magis/{run}/fit_gradiometer.log",
     benchmark:
-        "benchmarks/magis/{run}/fit_gradiometer.tsv"
+        "logs/magis/{run}/fit_gradiometer.tsv"
     wildcard_constraints:
         run=one_of(plan.ports),
     threads: 1

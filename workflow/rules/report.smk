@@ -10,7 +10,7 @@ rule write_report:
     log:
         "logs/write_report.log",
     benchmark:
-        "benchmarks/write_report.tsv"
+        "logs/write_report.tsv"
     threads: 1
     resources:
         mem_mb=2000,

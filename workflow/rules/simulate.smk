@@ -13,7 +13,7 @@ for run, entry in plan.imaging.items():
             log:
                 f"logs/magis/{run}/simulate_shots.log",
             benchmark:
-                f"benchmarks/magis/{run}/simulate_shots.tsv"
+                f"logs/magis/{run}/simulate_shots.tsv"
             threads: 1
             resources:
                 mem_mb=2000,
@@ -38,7 +38,7 @@ for kind, entries in (("ports", plan.ports), ("pictures", plan.pictures)):
                 log:
                     f"logs/magis/{run}/simulate_{kind}.log",
                 benchmark:
-                    f"benchmarks/magis/{run}/simulate_{kind}.tsv"
+                    f"logs/magis/{run}/simulate_{kind}.tsv"
                 threads: 1
                 resources:
                     mem_mb=2000,
@@ -64,7 +64,7 @@ for detector, entry in plan.libraries.items():
             log:
                 f"logs/dune/{detector}/simulate_library.log",
             benchmark:
-                f"benchmarks/dune/{detector}/simulate_library.tsv"
+                f"logs/dune/{detector}/simulate_library.tsv"
             threads: 1
             resources:
                 mem_mb=3000,

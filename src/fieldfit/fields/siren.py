@@ -12,6 +12,9 @@ from fieldfit.fields.field import Field
 class Siren(Field):
     """x -> W_n sin(w W_{n-1} ... sin(w0 W_0 x + b_0) ...) + b_n, with `x` scaled to [-1, 1] by centre and half width."""
 
+    centre: Tensor
+    half_width: Tensor
+
     def __init__(
         self,
         inputs: int,

@@ -1,0 +1,93 @@
+"""Maximum likelihood with few parameters a member and many counts: Fisher scoring with Levenberg-Marquardt damping, batched.
+
+    F = J diag(1 / mean) J^T,   g = J (counts - mean) / mean,   (F + lambda diag F) step = g
+
+For Poisson counts F is the expected information (Fisher 1925), so that its inverse at the optimum is the Cramer-Rao covariance.
+Damping after Marquardt, J. SIAM 11, 431 (1963).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fieldfit.likelihoods import poisson
+
+Model = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+TINY = 1e-9  # counts: keeps pixels without light and without pedestal out of 0/0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Where the scoring ended. loss: minus log-likelihood up to a constant of the counts; a member that never had a finite loss keeps infinity."""
+
+    parameters: Float[Tensor, "batch parameter"]
+    covariance: Float[Tensor, "batch parameter parameter"]
+    loss: Float[Tensor, "batch"]
+    chi2_reduced: Float[Tensor, "batch"]
+    converged: Bool[Tensor, "batch"]
+
+
+def fit_poisson(model: Model, counts: Float[Tensor, "batch datum"], start: Float[Tensor, "batch parameter"], steps: int = 60, tolerance: float = 1e-3) -> Scored:
+    """Maximise the Poisson likelihood of every member from its own start.
+
+    model(parameters, members) -> (mean (m, datum), slopes (m, parameter, datum)) for the members still at work; a mean <= 0 is refused.
+    A member has converged when its next full step is shorter than `tolerance` standard deviations (step^T F step < tolerance^2).
+    """
+    parameters = start.clone()
+    loss = torch.full((len(start),), torch.inf, dtype=start.dtype, device=start.device)
+    damping = torch.full_like(loss, 1e-2)
+    converged = torch.zeros_like(loss, dtype=torch.bool)
+    working = torch.arange(len(start), device=start.device)
+    trial = parameters.clone()
+    information = torch.zeros(*start.shape, start.shape[1], dtype=start.dtype, device=start.device)
+    gradient = torch.zeros_like(start)
+    chi2 = torch.full_like(loss, torch.nan)
+    for _ in range(steps):
+        mean, slopes = model(trial[working], working)
+        new = poisson(counts[working], mean.clamp(min=TINY)).sum(-1)
+        new = torch.where((mean > 0).all(-1) & torch.isfinite(new), new, torch.inf)
+        better = new <= loss[working]
+        gained = working[better]
+        if len(gained):
+            kept = mean[better].clamp(min=TINY)
+            weighted = slopes[better] / kept[:, None]
+            residual = counts[gained] - kept
+            parameters[gained], loss[gained] = trial[gained], new[better]
+            information[gained] = weighted @ slopes[better].transpose(1, 2)
+            gradient[gained] = (weighted @ residual[..., None])[..., 0]
+            chi2[gained] = (residual.square() / kept).sum(-1) / max(1, counts.shape[1] - start.shape[1])
+        damping[working] = torch.where(better, damping[working] * 0.2, damping[working] * 8).clamp(1e-9, 1e9)
+        full = _solve(information[working], gradient[working], torch.zeros_like(damping[working]))
+        converged[working] = torch.isfinite(loss[working]) & ((full * gradient[working]).sum(-1).abs() < tolerance**2)
+        working = working[~converged[working] & (damping[working] < 1e8)]
+        if not len(working):
+            break
+        trial[working] = parameters[working] + _solve(information[working], gradient[working], damping[working])
+    return Scored(parameters, covariance_of(information), loss, chi2, converged)
+
+
+def covariance_of(information: Float[Tensor, "batch p p"]) -> Float[Tensor, "batch p p"]:
+    """Inverse of the information, scaled first so that units do not cost digits; NaN where it is singular."""
+    scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=torch.finfo(information.dtype).tiny).rsqrt()
+    inverse, failed = torch.linalg.inv_ex(scale[:, :, None] * information * scale[:, None, :])
+    return torch.where((failed != 0)[:, None, None], torch.nan, inverse * scale[:, :, None] * scale[:, None, :])
+
+
+def propagate(function: Callable[[Tensor], Tensor], parameters: Float[Tensor, "batch p"], covariance: Float[Tensor, "batch p p"]) -> tuple[Tensor, Tensor]:
+    """(value, standard deviation), each (batch, q), of functions of the parameters, to first order."""
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda p: function(p[None])[0]))(parameters)
+    variance = torch.einsum("bqp,bpr,bqr->bq", jacobian, covariance, jacobian)
+    return function(parameters), variance.clamp(min=0).sqrt()
+
+
+def _solve(information: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
+    """Damped step, (batch, parameter); zero where the system is singular."""
+    scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=torch.finfo(information.dtype).tiny).rsqrt()
+    matrix = scale[:, :, None] * information * scale[:, None, :]
+    matrix = matrix + damping[:, None, None] * torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    step, failed = torch.linalg.solve_ex(matrix, (scale * gradient)[..., None])
+    return torch.where((failed != 0)[:, None], 0.0, torch.nan_to_num(step[..., 0]) * scale)
