@@ -1,5 +1,6 @@
 """The only crossing between Datasets and tensors: fields in and out of products, and `load_field`."""
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,17 +11,15 @@ import torch
 import xarray as xr
 
 from fieldfit.fields.field import Field, set_weights, weights_of
-from fieldfit.fields.siren import Siren
 from fieldfit.io.products import open_product
 from fieldfit.types import InputError
 
-# The families of fields that a product can hold. A new family is one file in fields/ and one line here.
-FAMILIES: dict[str, type[Field]] = {"siren": Siren}
+_ROOM = "fieldfit.fields."
 
 
 def describe(field: Field) -> tuple[np.ndarray, str]:
     """(weights, description): the variable `field_weights` of a product and its attribute `field`, from which `field_of` makes the field again."""
-    family = next(name for name, kind in FAMILIES.items() if type(field) is kind)
+    family = f"{type(field).__module__.removeprefix(_ROOM)}.{type(field).__name__}"
     weights, layout = weights_of(field)
     text = json.dumps({"family": family, "batch": field.batch, "settings": field.settings(), "layout": layout})
     return weights.cpu().numpy(), text
@@ -30,11 +29,23 @@ def field_of(dataset: xr.Dataset, path: Path) -> Field:
     """The field that a product holds. Raises InputError when its description is absent or unknown."""
     try:
         told = json.loads(dataset.attrs["field"])
-        field = FAMILIES[told["family"]](**told["settings"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        field = _family(told["family"])(**told["settings"])
+    except (AttributeError, ImportError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: the attribute `field` does not describe a field of this version ({error!r})") from None
     set_weights(field, torch.from_numpy(np.array(dataset["field_weights"].values, np.float32)), told["layout"])
     return field.eval()
+
+
+def _family(name: str) -> type[Field]:
+    """The class that a product names as `module.Class`: a Field of the fields room and nothing else, imported only now, so that
+    a step's code does not depend on the families of other experiments."""
+    module, _, kind = name.partition(".")
+    if not module.isidentifier():
+        raise ImportError(f"{name!r} is not a field family")
+    found = getattr(importlib.import_module(_ROOM + module), kind)
+    if not (isinstance(found, type) and issubclass(found, Field)):
+        raise TypeError(f"{name!r} is not a field family")
+    return found
 
 
 def load_field(path: str | Path) -> Callable[[Any], np.ndarray]:

@@ -85,7 +85,9 @@ class Ports(Entry):
 
     format: Literal["ports"] = Field(description="HDF5 with counts (shot, interferometer, port) and auxiliary channels")
     raw: Path = Field(description="HDF5 file of the run")
-    weak_share: float = Field(0.2, gt=0, lt=1, description="a shot with fewer atoms than this share of the run's median in any interferometer is weak")
+    weak_share: float = Field(
+        0.2, gt=0, lt=1, description="a shot with fewer atoms than this share of the run's median in any interferometer is weak"
+    )
     seed: int = Field(1, description="seed of every random choice")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
     simulate: SimulateRun | None = Field(None, description="make the raw file first")
@@ -126,12 +128,12 @@ class Geometry(Entry):
 class VisibilityFit(Entry):
     """How the visibility field is fitted."""
 
-    steps: int = Field(3000, ge=1, description="optimiser steps")
+    steps: int = Field(1200, ge=1, description="optimiser steps")
     rate: float = Field(3e-3, gt=0, description="learning rate at the start of the cosine decay")
     batch: int = Field(2048, ge=16, description="voxels a step")
-    width: int = Field(128, ge=4, description="units a hidden layer")
+    width: int = Field(96, ge=4, description="units a hidden layer")
     depth: int = Field(3, ge=1, description="hidden layers")
-    held_out: float = Field(0.02, ge=0, lt=0.5, description="share of the voxels that are not fitted and measure the model's error")
+    held_out: float = Field(0.04, ge=0, lt=0.5, description="share of the voxels that are not fitted and measure the model's error")
 
 
 class SimulateLibrary(Entry):
@@ -202,7 +204,7 @@ class MaterialFit(Entry):
 
     steps: int = Field(450, ge=1, description="optimiser steps")
     primaries: int = Field(384, ge=8, description="primaries a step")
-    rate: float = Field(8e-3, gt=0, description="learning rate at the start of the cosine decay")
+    rate: float = Field(3e-2, gt=0, description="learning rate at the start of the cosine decay")
     cells: int = Field(96, ge=16, le=512, description="cells of the raster along each edge")
     evaluation_primaries: int = Field(2000, ge=100, description="primaries of the held-out evaluation, the same for each candidate")
 
@@ -223,6 +225,7 @@ class Toy(Entry):
     model: Literal["published_toy"]
     threshold: float = Field(2.5, description="the parameter at which gradients are taken")
     events: int = Field(5000, ge=50, description="events for each estimator")
+    numeric_step: float = Field(0.01, gt=0, description="step of the parameter in the numeric gradient")
     scan: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0), min_length=1, description="parameters at which the loss is scanned")
     seeds: tuple[int, ...] = Field((1,), min_length=1, max_length=1, description="seed of the events")
 
@@ -293,11 +296,11 @@ def load_entry(section: str, mapping: dict[str, Any]) -> Any:
 
 
 def load_study(entry: Shower) -> Study:
-    """The study of an entry, in place or from its JSON file. Raises InputError naming the file and the key."""
+    """The study of an entry, in place or from its JSON file. Raises InputError naming the file and the key, also for a geometry that cannot be."""
     if isinstance(entry.study, Study):
-        return entry.study
+        return _possible(entry.study, "study")
     try:
-        return Study.model_validate(json.loads(entry.study.read_text()))
+        return _possible(Study.model_validate(json.loads(entry.study.read_text())), str(entry.study))
     except FileNotFoundError:
         raise InputError(f"{entry.study}: no such file, expected a JSON study") from None
     except json.JSONDecodeError as error:
@@ -306,7 +309,26 @@ def load_study(entry: Shower) -> Study:
         raise InputError("\n".join(f"{entry.study}: {_explain(fault)}" for fault in error.errors())) from None
 
 
-_TAGS = {"imaging": Imaging, "ports": Ports, "pictures": Pictures, "shower": Shower, "toy": Toy, "Study": Study, "annulus": Annulus}
+def _possible(study: Study, source: str) -> Study:
+    """The study when its source lies in the disc and its region has room. Raises InputError."""
+    if study.source[0] ** 2 + study.source[1] ** 2 >= study.radius**2:
+        raise InputError(f"{source}: key 'source' is {study.source}, expected a point inside the disc of radius {study.radius:g}")
+    region = study.region
+    edges = [(region.inner, region.outer)] if isinstance(region, Annulus) else list(zip(region.inner, region.outer, strict=True))
+    if any(not 0 < inner < outer for inner, outer in edges):
+        raise InputError(f"{source}: key 'region' has inner {region.inner} and outer {region.outer}, expected 0 < inner < outer")
+    return study
+
+
+_TAGS: dict[str, type[BaseModel]] = {
+    "imaging": Imaging,
+    "ports": Ports,
+    "pictures": Pictures,
+    "shower": Shower,
+    "toy": Toy,
+    "Study": Study,
+    "annulus": Annulus,
+}
 _TAGS["elliptic_annulus"] = EllipticAnnulus
 
 

@@ -25,29 +25,52 @@ for run, entry in plan.imaging.items():
                 "../scripts/simulate_shots.py"
 
 
-for kind, entries in (("ports", plan.ports), ("pictures", plan.pictures)):
-    for run, entry in entries.items():
-        if entry.simulate:
+for run, entry in plan.ports.items():
+    if entry.simulate:
 
-            rule:
-                name:
-                    f"simulate_{kind}_{run}"
-                output:
-                    str(entry.raw),
-                    str(entry.raw.with_suffix(".truth.json")),
-                log:
-                    f"logs/magis/{run}/simulate_{kind}.log",
-                benchmark:
-                    f"logs/magis/{run}/simulate_{kind}.tsv"
-                threads: 1
-                resources:
-                    mem_mb=2000,
-                    runtime=20,
-                params:
-                    entry=params_of("magis", run),
-                    code=code_hash(f"fieldfit.steps.simulate_{kind}"),
-                script:
-                    f"../scripts/simulate_{kind}.py"
+        rule:
+            name:
+                f"simulate_ports_{run}"
+            output:
+                str(entry.raw),
+                str(entry.raw.with_suffix(".truth.json")),
+            log:
+                f"logs/magis/{run}/simulate_ports.log",
+            benchmark:
+                f"logs/magis/{run}/simulate_ports.tsv"
+            threads: 1
+            resources:
+                mem_mb=2000,
+                runtime=20,
+            params:
+                entry=params_of("magis", run),
+                code=code_hash("fieldfit.steps.simulate_ports"),
+            script:
+                "../scripts/simulate_ports.py"
+
+
+for run, entry in plan.pictures.items():
+    if entry.simulate:
+
+        rule:
+            name:
+                f"simulate_pictures_{run}"
+            output:
+                str(entry.raw),
+                str(entry.raw.with_suffix(".truth.json")),
+            log:
+                f"logs/magis/{run}/simulate_pictures.log",
+            benchmark:
+                f"logs/magis/{run}/simulate_pictures.tsv"
+            threads: 1
+            resources:
+                mem_mb=2000,
+                runtime=20,
+            params:
+                entry=params_of("magis", run),
+                code=code_hash("fieldfit.steps.simulate_pictures"),
+            script:
+                "../scripts/simulate_pictures.py"
 
 
 for detector, entry in plan.libraries.items():
@@ -57,10 +80,10 @@ for detector, entry in plan.libraries.items():
             name:
                 f"simulate_library_{detector}"
             output:
+                **({"tracks": str(entry.tracks)} if entry.tracks else {}),
                 library=str(entry.library),
                 channels=str(entry.channels),
                 truth=str(entry.library.with_suffix(".truth.json")),
-                **({"tracks": str(entry.tracks)} if entry.tracks else {}),
             log:
                 f"logs/dune/{detector}/simulate_library.log",
             benchmark:

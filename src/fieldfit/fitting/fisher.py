@@ -31,7 +31,9 @@ class Scored:
     converged: Bool[Tensor, "batch"]
 
 
-def fit_poisson(model: Model, counts: Float[Tensor, "batch datum"], start: Float[Tensor, "batch parameter"], steps: int = 60, tolerance: float = 1e-3) -> Scored:
+def fit_poisson(
+    model: Model, counts: Float[Tensor, "batch datum"], start: Float[Tensor, "batch parameter"], steps: int = 60, tolerance: float = 1e-3
+) -> Scored:
     """Maximise the Poisson likelihood of every member from its own start.
 
     model(parameters, members) -> (mean (m, datum), slopes (m, parameter, datum)) for the members still at work; a mean <= 0 is refused.
@@ -50,14 +52,16 @@ def fit_poisson(model: Model, counts: Float[Tensor, "batch datum"], start: Float
         mean, slopes = model(trial[working], working)
         new = poisson(counts[working], mean.clamp(min=TINY)).sum(-1)
         new = torch.where((mean > 0).all(-1) & torch.isfinite(new), new, torch.inf)
-        better = new <= loss[working]
+        better = torch.isfinite(new) & (new <= loss[working])
         gained = working[better]
         if len(gained):
-            kept = mean[better].clamp(min=TINY)
-            weighted = slopes[better] / kept[:, None]
+            all_better = len(gained) == len(working)  # then nothing needs copying
+            kept = (mean if all_better else mean[better]).clamp(min=TINY)
+            slope = slopes if all_better else slopes[better]
+            weighted = slope / kept[:, None]
             residual = counts[gained] - kept
             parameters[gained], loss[gained] = trial[gained], new[better]
-            information[gained] = weighted @ slopes[better].transpose(1, 2)
+            information[gained] = weighted @ slope.transpose(1, 2)
             gradient[gained] = (weighted @ residual[..., None])[..., 0]
             chi2[gained] = (residual.square() / kept).sum(-1) / max(1, counts.shape[1] - start.shape[1])
         damping[working] = torch.where(better, damping[working] * 0.2, damping[working] * 8).clamp(1e-9, 1e9)
@@ -77,11 +81,18 @@ def covariance_of(information: Float[Tensor, "batch p p"]) -> Float[Tensor, "bat
     return torch.where((failed != 0)[:, None, None], torch.nan, inverse * scale[:, :, None] * scale[:, None, :])
 
 
-def propagate(function: Callable[[Tensor], Tensor], parameters: Float[Tensor, "batch p"], covariance: Float[Tensor, "batch p p"]) -> tuple[Tensor, Tensor]:
+def propagate(
+    function: Callable[[Tensor], Tensor], parameters: Float[Tensor, "batch p"], covariance: Float[Tensor, "batch p p"]
+) -> tuple[Tensor, Tensor]:
     """(value, standard deviation), each (batch, q), of functions of the parameters, to first order."""
-    jacobian = torch.func.vmap(torch.func.jacrev(lambda p: function(p[None])[0]))(parameters)
+    with torch.enable_grad():
+        at = parameters.detach().requires_grad_()
+        value = function(at)
+        # Members do not share parameters, so the gradient of a sum over members has each one's own.
+        rows = [torch.autograd.grad(value[:, q].sum(), at, retain_graph=True)[0] for q in range(value.shape[1])]
+    jacobian = torch.stack(rows, 1)
     variance = torch.einsum("bqp,bpr,bqr->bq", jacobian, covariance, jacobian)
-    return function(parameters), variance.clamp(min=0).sqrt()
+    return value.detach(), variance.clamp(min=0).sqrt()
 
 
 def _solve(information: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:

@@ -1,0 +1,122 @@
+"""Densities of a block of camera shots with everything that is derived from them, as arrays."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fieldfit.config import Imaging
+from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
+from fieldfit.experiments.magis.mlem import mlem
+from fieldfit.experiments.magis.precision import Derived, derived
+from fieldfit.experiments.magis.start import moments, strongest_wave
+from fieldfit.experiments.magis.volume import Volume, axis_of, volume_of
+from fieldfit.fields.fringed import Fringed
+from fieldfit.forward.imaging import seen
+from fieldfit.geometry.cameras import Camera
+from fieldfit.metrics.fsc import resolution, shell_correlation
+
+TOGETHER = 8  # shots fitted at once: bounds the memory, whatever the block's length
+SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Densities:
+    """values: arrays with a leading axis of shots, by the product's variable names; field: of all shots;
+    trusted (shot): False where the fit has not converged or something is not finite."""
+
+    values: dict[str, np.ndarray]
+    field: Fringed
+    trusted: np.ndarray
+
+
+def densities(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray, shots: Sequence[int], entry: Imaging) -> Densities:
+    """Fit the good shots of a block.
+
+    electrons: (shot, view, row, column) above the pedestal; bad: (view, row, column); shots: their numbers.
+    """
+    pedestal = np.array([camera.pedestal for camera in cameras])[:, None, None]
+    light = np.where(bad, 0.0, electrons)
+    counts = np.where(bad, 0.0, np.rint(electrons + pedestal))
+    starts = [moments(cameras, image, ~bad, entry.photons_per_atom) for image in light]
+    waves = [
+        strongest_wave(cameras, image, total.sum((1, 2)), start) if entry.fit.fringe else None
+        for image, total, start in zip(light, counts, starts, strict=True)
+    ]
+    for shot, wave in zip(shots, waves, strict=True):
+        log.info(
+            "shot %d: %s",
+            shot,
+            "no wave in the spectra of the views" if wave is None else f"wave {wave.vector} rad/m, power by view {np.round(wave.views)}",
+        )
+    volume = volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom)
+    parts, fields = [], []
+    for first in range(0, len(shots), TOGETHER):
+        at = slice(first, first + TOGETHER)
+        part, field = _together(volume, counts[at], shots[at], starts[at], waves[at], entry)
+        parts.append(part)
+        fields.append(field)
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    trusted = values.pop("converged") & np.isfinite(values["density"]).all((1, 2, 3)) & np.isfinite(values["density_std"]).all((1, 2, 3))
+    return Densities(values, _joined(fields), trusted)
+
+
+def _together(
+    volume: Volume, frames: np.ndarray, shots: Sequence[int], starts: Sequence, waves: Sequence, entry: Imaging
+) -> tuple[dict[str, np.ndarray], Fringed]:
+    counts = seen(volume.projector, torch.from_numpy(frames).to(torch.float32))
+    fitted = fit_shots(volume, counts, shots, starts, waves, entry.fit, entry.seed)
+    field = field_of_fit(volume, fitted)
+    axis, side = axis_of(entry.grid), entry.grid.voxels
+    points = torch.from_numpy(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
+    with torch.no_grad():
+        density = field.means(points, volume.projector.pitch).reshape(-1, side, side, side).numpy()
+    shown: list[Derived] = [derived(volume, fitted, member, counts[:, member]) for member in range(len(shots))]
+    std = np.zeros((len(shots), side**3), np.float32)
+    for member, one in enumerate(shown):
+        std[member] = on_grid(volume, one.density_std, side)
+    values = {
+        "density": density,
+        "density_std": std.reshape(density.shape),
+        "chi2_reduced": np.array([one.chi2_reduced for one in shown]),
+        "resolution_split_half": split_half(volume, counts, shots, entry),
+        "fringe_wave_vector": np.stack([one.values["wave_vector"].numpy() for one in shown]),
+        "held_out_deviance": fitted.held_out.numpy(),
+        "kept_step": fitted.kept_step.numpy(),
+        "converged": fitted.converged.numpy(),
+    }
+    for name in SCALARS:
+        values[name] = np.stack([one.values[name].detach().numpy() for one in shown])
+        values[f"{name}_std"] = np.stack([one.stds[name].detach().numpy() for one in shown])
+    return values, field
+
+
+def on_grid(volume: Volume, values: torch.Tensor, side: int) -> np.ndarray:
+    """Values at the fitted voxels (voxel) on the reported grid (side^3), zero where none was fitted."""
+    grid = np.zeros(side**3, np.float32)
+    inside = volume.reported >= 0
+    grid[volume.reported[inside].numpy()] = values[inside].numpy()
+    return grid
+
+
+def split_half(volume: Volume, counts: torch.Tensor, shots: Sequence[int], entry: Imaging) -> np.ndarray:
+    """Where two halves of each shot's photons agree (FSC 0.143) [m]: classical reconstructions, each stopped by the other half's photons.
+
+    The halves share the atoms, so their correlation never falls below (q/2) / (1 + q/2) with q detected photons an atom.
+    """
+    halves = thinned(counts, 0.5, shots, entry.seed + 1)
+    side = entry.grid.voxels
+    both = [mlem(volume.projector, a, b, 0.5).density for a, b in (halves, halves[::-1])]
+    pairs = ([on_grid(volume, half[:, member], side).reshape(side, side, side) for half in both] for member in range(len(shots)))
+    return np.array([resolution(shell_correlation(a, b, volume.projector.pitch)) for a, b in pairs])
+
+
+def _joined(fields: Sequence[Fringed]) -> Fringed:
+    whole = Fringed(sum(field.batch or 1 for field in fields), fields[0].half_width, fields[0].nodes)
+    parts = [field.state_dict() for field in fields]
+    whole.load_state_dict({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+    return whole

@@ -1,0 +1,136 @@
+"""Gradiometer: differential phases of all pairs of interferometers, what couples to them, and what oscillates in them.
+
+The shared model (common_phase.py) says on which branch of the cosine each port is and where to expand; the phase itself comes from the
+shot's own ports. Where a port is well on its slope, cos(phi) = (2 P - 1 - balance) / C is inverted; near a turning point, where the
+inversion would be biased by noise, one linear step from the model's phase is taken. Either way
+
+    phi_b - phi_a = (Phi_b + m_b + e_b) - (Phi_a + m_a + e_a),    variance 1 / i_a + 1 / i_b = 1 / J_ab
+
+and the common phase drops out to first order: no information of other shots is mixed in.
+"""
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fieldfit.experiments.magis.common_phase import Model, Shots, contrast_of, first_guesses, fit_model, match, phases
+from fieldfit.experiments.magis.couplings import Regression, regress
+from fieldfit.forward.ports import counting_variance, share, slope
+
+KNOTS = (1, 2, 4, 8, 16, 32, 64)  # contrast drifts that are tried
+SHOTS_A_KNOT = 20
+CURVED = 0.1  # std times |cot(phase)| above which an inverted cosine would be biased by its noise
+LARGEST_STD = 3.0  # rad: a shot at a turning point knows nothing; more than this is not worth telling
+
+
+@dataclass(frozen=True)
+class Gradiometer:
+    """All pairs a < b. Series are (pair, shot) over the usable shots; regressions one a pair; model in the sign that was chosen."""
+
+    pairs: Int[np.ndarray, "pair 2"]
+    phase: Float[np.ndarray, "pair shot"]
+    std: Float[np.ndarray, "pair shot"]
+    regressions: tuple[Regression, ...]
+    contrast: Float[np.ndarray, "shot interferometer"]
+    knots: int
+    jitter: float
+    chi2_reduced: float
+
+
+def fit_run(
+    counts: Float[np.ndarray, "shot interferometer 2"],
+    time: Float[np.ndarray, "shot"],
+    place: Float[np.ndarray, "shot"],
+    auxiliary: Float[np.ndarray, "coupling shot"],
+    device: torch.device | str = "cpu",
+) -> Gradiometer:
+    """Fit the usable shots of a run.
+
+    counts: atoms, every shot with atoms in each interferometer; place: where each stands among all shots of the file, 0 to 1;
+    auxiliary: what may couple to the phase, one row a quantity (none: (0, shot)).
+    Signals and couplings of the pairs with interferometer 0 go back into the model as modulation, so that it expands around the right place.
+    """
+    tensor = torch.as_tensor(counts, dtype=torch.float64, device=device)
+    atoms = tensor.sum(-1)
+    shots = Shots(tensor[..., 0] / atoms, atoms, torch.as_tensor(place, dtype=torch.float64, device=device))
+    largest = max(1, len(time) // SHOTS_A_KNOT)
+    model = min((fit_model(shots, guess) for guess in first_guesses(shots, min(4, largest))), key=lambda m: match(shots, m).score)
+    for turn in range(3):
+        phase, std = differences(shots, model)
+        pairs = pairs_of(shots.share.shape[1])
+        with_first = [regress(time, phase[k], std[k], auxiliary) for k in np.flatnonzero(pairs[:, 0] == 0)]
+        modulation = torch.stack([torch.zeros_like(shots.place)] + [torch.as_tensor(r.modulation, device=device) for r in with_first], 1)
+        model = replace(model, modulation=modulation)
+        model = choose_drift(shots, model, largest) if turn == 0 else fit_model(shots, model, rounds=2)
+    model = signed(model)
+    phase, std = differences(shots, model)
+    fits = tuple(regress(time, phase[k], std[k], auxiliary) for k in range(len(pairs)))
+    found = match(shots, replace(model, jitter=0.0))
+    return Gradiometer(
+        pairs, phase, std, fits, contrast_of(model, shots.place).cpu().numpy(), model.knots.shape[1], model.jitter, found.chi2 / found.freedom
+    )
+
+
+def pairs_of(interferometers: int) -> Int[np.ndarray, "pair 2"]:
+    """Every pair (a, b) with a < b."""
+    return np.array(list(itertools.combinations(range(interferometers), 2)))
+
+
+def choose_drift(shots: Shots, model: Model, largest: int) -> Model:
+    """The contrast's spline with the lowest BIC among KNOTS, each fitted; the search ends once two finer ones in a row have not paid."""
+    best, lowest, waited = model, np.inf, 0
+    for knots in KNOTS:
+        if knots > largest or waited == 2:
+            break
+        mean = contrast_of(model, shots.place).mean(0)
+        trial = fit_model(shots, replace(model, knots=mean[:, None].repeat(1, knots)), rounds=3)
+        criterion = match(shots, trial).score + np.log(shots.share.numel()) * trial.knots.numel()
+        better = criterion < lowest
+        best, lowest, waited = (trial, criterion, 0) if better else (best, lowest, waited + 1)
+    return best
+
+
+def signed(model: Model) -> Model:
+    """The mirror image, if need be, in which the pair with the largest separation lies in (0, pi): cosines do not know the overall sign."""
+    separation = torch.stack([_wrapped(model.offset[b] - model.offset[a]) for a, b in pairs_of(len(model.offset))])
+    widest = separation[separation.abs().argmax()]
+    turn = -1.0 if widest < 0 else 1.0
+    return replace(model, offset=turn * model.offset, common=turn * model.common, modulation=turn * model.modulation)
+
+
+def differences(shots: Shots, model: Model) -> tuple[Float[np.ndarray, "pair shot"], Float[np.ndarray, "pair shot"]]:
+    """(phi_b - phi_a, standard deviation) of every pair, each shot on its own, near the pair's offset in (-pi, pi]."""
+    excess, std = own_phases(shots, model)
+    static = model.offset + excess
+    values, errors = [], []
+    for a, b in pairs_of(shots.share.shape[1]):
+        offset = model.offset[b] - model.offset[a]
+        values.append(static[:, b] - static[:, a] + _wrapped(offset) - offset)
+        errors.append(torch.hypot(std[:, a], std[:, b]))
+    return torch.stack(values).cpu().numpy(), torch.stack(errors).cpu().numpy()
+
+
+def own_phases(shots: Shots, model: Model) -> tuple[Float[Tensor, "shot interferometer"], Float[Tensor, "shot interferometer"]]:
+    """(phi - theta - Phi, standard deviation) of every interferometer from its own ports, given the run's contrasts and balances."""
+    expected, contrast = phases(model), contrast_of(model, shots.place)
+    deviation = counting_variance(expected, contrast, model.balance, shots.atoms).sqrt()
+    lever = slope(expected, contrast)
+    lever = torch.where(lever < 0, -1.0, 1.0) * lever.abs().clamp(min=1e-12)
+    linear = (shots.share - share(expected, contrast, model.balance)) / lever
+    std = deviation / lever.abs()
+    cosine = (2 * shots.share - 1 - model.balance) / contrast
+    branch = torch.where(torch.sin(expected) < 0, -1.0, 1.0)
+    inverted = _wrapped(branch * torch.arccos(cosine.clamp(-1, 1)) - expected)
+    sloping = (std / torch.tan(expected).abs().clamp(min=1e-12) < CURVED) & (cosine.abs() < 1) & (inverted.abs() < 0.5)
+    at = torch.where(sloping, expected + inverted, expected)
+    std = counting_variance(at, contrast, model.balance, shots.atoms).sqrt() / slope(at, contrast).abs().clamp(min=1e-12)
+    change = torch.where(sloping, inverted, linear.clamp(-LARGEST_STD, LARGEST_STD))
+    return model.modulation + change, std.clamp(max=LARGEST_STD)
+
+
+def _wrapped(angle: Tensor) -> Tensor:
+    return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi

@@ -1,0 +1,193 @@
+"""How well a fitted density is known: linear propagation of photon and atom statistics through envelope, fringe and coarse shape.
+
+    H = J^T W J + prior,  W = 1/mean:        Fisher information of the photons (Gauss-Newton at the fit)
+    K = sum_v (n_v / V) G_v G_v^T,  G = A^T W J: covariance of the score because the atoms are finite, exact over pixels and views
+    covariance = H^-1 + H^-1 K H^-1
+
+J has a column for each parameter of envelope and fringe and for each node of a coarse grid of the free logarithm, whose prior
+width is the one that makes the data most probable (evidence: MacKay, Neural Computation 4, 415 (1992), section 2). So every quantity is
+marginal over shapes coarser than the grid; finer structure of the free logarithm is not propagated.
+
+The wavefront: Zernike terms of the fringe phase over the disc transverse to the wave vector, of radius two envelope sizes,
+by one Gauss-Newton step from zero. Piston is the phase itself, tilts belong to the wave vector.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldfit.experiments.magis.imaging import LEAST, Fitted, sampled
+from fieldfit.experiments.magis.volume import Volume
+from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, interpolated, interpolation, wave_mean
+from fieldfit.forward.imaging import Projector, back_projected, light
+
+COARSE = 4  # nodes along each edge of the coarse shape grid
+LEAST_SHARE = 2e-3  # of the atoms that a node must touch to count
+PRIOR_STD = (1e-3, 3e-3, 1e-2, 2e-2, 4e-2, 8e-2, 0.16, 0.32)  # widths that the evidence chooses from
+COEFFICIENTS = ("oblique astigmatism", "defocus", "vertical astigmatism")  # OSA j = 3, 4, 5
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Quantities of one shot with standard deviations, SI.
+
+    values, stds: phase, contrast, fringe_period, atom_number (scalars), position, size, wave_vector (3), wavefront (3) by COEFFICIENTS;
+    density_std (voxel) [m-3]; shape_std: prior width of the free shape that was chosen.
+    """
+
+    values: dict[str, Tensor]
+    stds: dict[str, Tensor]
+    density_std: Float[Tensor, "voxel"]
+    chi2_reduced: float
+    shape_std: float
+
+
+def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "pixel"]) -> Derived:
+    """Everything that is reported of one shot. counts: all electrons, pedestal included."""
+    projector = volume.projector
+    p = fitted.parameters[member : member + 1]
+    number = PARAMETERS if fitted.fringe[member] else ENVELOPE
+    logarithm = interpolated(volume.between, [level[member : member + 1] for level in fitted.levels])
+    density, by = sampled(volume, p, logarithm.T.exp())
+    atoms = density[0].clamp_min(0)
+    nodes = _shapes(volume, atoms)
+    extra = _wavefront(volume, p, density, by) if number == PARAMETERS else by[0, :0]
+    columns = torch.cat([by[0, :number], extra, atoms * nodes]).T.contiguous()
+    mean = (light(projector, atoms[:, None])[:, 0] + projector.pedestal).clamp_min(LEAST)
+    jacobian = light(projector, columns)
+    scale = (jacobian.square() / mean[:, None]).double().sum(0).sqrt().clamp_min(1e-30)
+    jacobian = (jacobian / scale.float()) / mean.sqrt()[:, None]
+    information = (jacobian.T @ jacobian).double()
+    gradient = jacobian.T.double() @ ((counts - mean) / mean.sqrt()).double()
+    score = back_projected(projector, jacobian / mean.sqrt()[:, None])
+    atomic = (score.T @ (score * (atoms / projector.volume)[:, None])).double()
+    waves = len(extra)
+    main = torch.cat([torch.arange(number), torch.arange(number + waves, len(scale))])
+    shape = torch.zeros(len(main), dtype=torch.bool)
+    shape[number:] = True
+    drawn = _drawn_shape(volume, logarithm[:, 0], atoms)
+    width = max(_evidence(information[main][:, main], gradient[main], scale[main], shape), drawn)
+    prior = torch.zeros(len(scale), dtype=torch.float64)
+    prior[number + waves :] = 1 / (width * scale[number + waves :]).square()
+    inverse = torch.linalg.inv(information[main][:, main] + torch.diag(prior[main]) + 1e-12 * torch.eye(len(main), dtype=torch.float64))
+    covariance = (inverse + inverse @ atomic[main][:, main] @ inverse) / torch.outer(scale[main], scale[main])
+    values, stds = _quantities(volume, p[0], covariance[:number, :number], number)
+    by_atoms = projector.volume * columns.double().sum(0)[main]
+    values["atom_number"] = atoms.double().sum() * projector.volume
+    stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
+    values["wavefront"] = stds["wavefront"] = torch.full((len(COEFFICIENTS),), torch.nan, dtype=torch.float64)
+    if waves:
+        inverse = torch.linalg.inv(information + torch.diag(prior) + 1e-12 * torch.eye(len(prior), dtype=torch.float64))
+        at = slice(number, number + waves)
+        values["wavefront"] = (inverse @ gradient)[at] / scale[at]
+        stds["wavefront"] = (inverse + inverse @ atomic @ inverse).diagonal()[at].sqrt() / scale[at]
+    return Derived(values, stds, _density_std(volume, p, columns[:, main], covariance, number), _chi2(projector, counts, mean, atoms, number), width)
+
+
+def _shapes(volume: Volume, atoms: Tensor) -> Float[Tensor, "node voxel"]:
+    """Hat functions of the coarse nodes that touch enough atoms. The grid spans the cloud, not the box."""
+    weight = atoms / atoms.sum()
+    centre = weight @ volume.x
+    size = (weight @ (volume.x - centre).square()).sqrt()
+    hats = interpolation(((volume.x - centre) / (2.6 * size)).contiguous(), COARSE)
+    touched = torch.nonzero((hats.transposed @ weight[:, None])[:, 0] > LEAST_SHARE).flatten()
+    selector = torch.zeros(COARSE**3, len(touched))
+    selector[touched, torch.arange(len(touched))] = 1
+    return (hats.matrix @ selector).T.contiguous()
+
+
+def _wavefront(volume: Volume, p: Tensor, density: Tensor, by: Tensor) -> Float[Tensor, "3 voxel"]:
+    """Columns of the Zernike terms of the phase: the density's derivative by the phase times the polynomial (OSA normalisation)."""
+    wave = p[0, ENVELOPE:].to(torch.float32)
+    by_phase = wave[3] * by[0, 14] - wave[4] * by[0, 13]
+    k = wave[:3] / wave[:3].norm()
+    first = torch.zeros(3)
+    first[int(torch.argmin(k.abs()))] = 1
+    across = first - (first @ k) * k
+    across = across / across.norm()
+    other = torch.linalg.cross(k, across)
+    weight = density[0].clamp_min(0)
+    d = volume.x - (weight @ volume.x) / weight.sum()
+    s, t = d @ across, d @ other
+    radius = 2 * ((weight @ (s.square() + t.square())) / weight.sum() / 2).sqrt()
+    s, t = s / radius, t / radius
+    terms = (math.sqrt(6) * 2 * s * t, math.sqrt(3) * (2 * (s.square() + t.square()) - 1), math.sqrt(6) * (s.square() - t.square()))
+    return torch.stack([by_phase * term for term in terms])
+
+
+def _evidence(information: Tensor, gradient: Tensor, scale: Tensor, shape: Tensor) -> float:
+    """Prior width of the shape nodes that makes the data most probable, all else free."""
+    free, rest = torch.nonzero(shape).flatten(), torch.nonzero(~shape).flatten()
+    solve = torch.linalg.solve(information[rest][:, rest] + 1e-12 * torch.eye(len(rest), dtype=torch.float64), information[rest][:, free])
+    schur = information[free][:, free] - information[free][:, rest] @ solve
+    pull = gradient[free] - solve.T @ gradient[rest]
+    best, chosen = -math.inf, PRIOR_STD[0]
+    for width in PRIOR_STD:
+        # In units of the prior: x = width * y, y standard normal.
+        unit = width * scale[free]
+        matrix = torch.eye(len(free), dtype=torch.float64) + unit[:, None] * schur * unit
+        b = unit * pull
+        value = 0.5 * float(b @ torch.linalg.solve(matrix, b)) - 0.5 * float(torch.linalg.slogdet(matrix).logabsdet)
+        if value > best:
+            best, chosen = value, width
+    return chosen
+
+
+def _drawn_shape(volume: Volume, logarithm: Tensor, atoms: Tensor) -> float:
+    """Spread of the free logarithm over the atoms: what the fit drew is no less wide than the prior of the shapes."""
+    weight = atoms / atoms.sum()
+    mean = weight @ logarithm
+    return float((weight @ (logarithm - mean).square()).sqrt())
+
+
+def _quantities(volume: Volume, p: Tensor, covariance: Tensor, number: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Values and first-order standard deviations of what the parameters give."""
+    half = volume.half_width
+
+    def position(q: Tensor) -> Tensor:
+        return q[1:4] * half
+
+    def size(q: Tensor) -> Tensor:
+        chol = torch.diag_embed(q[4:7].exp())
+        for place, (i, j) in enumerate(BELOW):
+            chol = chol + torch.nn.functional.pad(q[7 + place, None, None], (j, 2 - j, i, 2 - i))
+        return torch.linalg.inv(chol @ chol.T).diagonal().sqrt() * half
+
+    quantities = {"position": position, "size": size}
+    if number == PARAMETERS:
+        quantities["phase"] = lambda q: torch.atan2(q[14], q[13])
+        quantities["contrast"] = lambda q: torch.hypot(q[13], q[14])
+        quantities["fringe_period"] = lambda q: 2 * math.pi * half / q[10:13].norm()
+        quantities["wave_vector"] = lambda q: q[10:13] / half
+    values, stds = {}, {}
+    for name, function in quantities.items():
+        slope = torch.autograd.functional.jacobian(function, p[:number])
+        values[name] = function(p[:number])
+        stds[name] = torch.einsum("...p,pq,...q->...", slope, covariance, slope).sqrt()
+    for name in ("phase", "contrast", "fringe_period"):
+        values.setdefault(name, torch.tensor(torch.nan, dtype=torch.float64))
+        stds.setdefault(name, torch.tensor(torch.nan, dtype=torch.float64))
+    values.setdefault("wave_vector", torch.full((3,), torch.nan, dtype=torch.float64))
+    return values, stds
+
+
+def _density_std(volume: Volume, p: Tensor, columns: Tensor, covariance: Tensor, number: int) -> Tensor:
+    """Standard deviation of the voxel means: the samples' columns with the wave's part taken to its voxel mean."""
+    if number == PARAMETERS:
+        factor = wave_mean(p[:, ENVELOPE:], volume.projector.pitch / volume.half_width).square().item()
+        columns = torch.cat([columns[:, :ENVELOPE], factor * columns[:, ENVELOPE:number], columns[:, number:]], 1)
+    scale = covariance.diagonal().sqrt().clamp_min(1e-30)
+    values, vectors = torch.linalg.eigh(covariance / torch.outer(scale, scale))
+    root = scale[:, None] * vectors * values.clamp_min(0).sqrt()
+    return (columns @ root.float()).square().sum(1).sqrt()
+
+
+def _chi2(projector: Projector, counts: Tensor, mean: Tensor, atoms: Tensor, number: int) -> float:
+    """Pearson chi-square a degree of freedom; a pixel's variance includes its own share of the finite atoms."""
+    a = projector.matrix
+    squared = torch.sparse_csr_tensor(a.crow_indices(), a.col_indices(), a.values().square() / projector.volume, a.shape)
+    variance = mean + (squared @ atoms[:, None])[:, 0]
+    return float(((counts - mean).square() / variance).double().sum() / (len(counts) - number))

@@ -1,0 +1,184 @@
+"""Density of a cloud: a Gaussian envelope, a free multi-resolution logarithm on it, and an explicit fringe.
+
+    n(r) = n_0(r) exp(rho(r)) [1 + a cos(k.r) - b sin(k.r)],     a = C cos(phi), b = C sin(phi):   1 + C cos(k.r + phi)
+    n_0(r) = N det(L) (2 pi)^(-3/2) exp(-|L^T (r - c)|^2 / 2),   L lower triangular: inverse covariance L L^T
+
+rho is a sum of grids from coarse to fine, linear between nodes. The wave is known in closed form, so that its mean over a voxel
+of edge h is the wave times prod_i sinc(k_i h / 2), and contrast is neither lost nor overstated on a coarse grid.
+Inside, lengths are counted in half widths of the box, so that single precision suffices.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fieldfit.fields.field import Field
+
+ENVELOPE = 10  # log N, centre (3), log diag L (3), L below the diagonal (3): rows 10, 20, 21
+WAVE = 5  # k (3), a, b
+PARAMETERS = ENVELOPE + WAVE
+BELOW = ((1, 0), (2, 0), (2, 1))
+NORM = -1.5 * math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """Linear interpolation from the nodes of a cubic grid to points. matrix: sparse CSR (point, node); transposed: the same transposed."""
+
+    matrix: Tensor
+    transposed: Tensor
+
+
+class _Interpolate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, interpolation: Interpolation, nodes: Tensor) -> Tensor:
+        ctx.interpolation = interpolation
+        return interpolation.matrix @ nodes
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, ctx.interpolation.transposed @ gradients[0]
+
+
+def interpolation(points: Float[Tensor, "n 3"], nodes: int) -> Interpolation:
+    """From `nodes`^3 nodes that fill [-1, 1]^3, edges included, to `points` (in half widths); beyond the box the edge's value holds."""
+    at = (points.clamp(-1, 1) + 1) * (0.5 * (nodes - 1))
+    low = at.floor().clamp(max=nodes - 2)
+    part = at - low
+    index, weight = [], []
+    for corner in range(8):
+        bits = torch.tensor([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dtype=points.dtype)
+        node = low + bits
+        index.append((node[:, 0] * nodes + node[:, 1]) * nodes + node[:, 2])
+        weight.append(torch.where(bits > 0, part, 1 - part).prod(1))
+    column, value = torch.stack(index, 1).to(torch.int32), torch.stack(weight, 1)
+    row_start = torch.arange(len(points) + 1, dtype=torch.int32) * 8
+    matrix = torch.sparse_csr_tensor(row_start, column.reshape(-1), value.reshape(-1), (len(points), nodes**3))
+    # The transposed matrix by sorting the nodes that the points touch; a stable sort keeps it deterministic.
+    order = torch.argsort(column.reshape(-1), stable=True)
+    count = torch.bincount(column.reshape(-1).long(), minlength=nodes**3)
+    start = torch.cat([torch.zeros(1, dtype=torch.int32), count.cumsum(0).to(torch.int32)])
+    transposed = torch.sparse_csr_tensor(start, (order // 8).to(torch.int32), value.reshape(-1)[order], (nodes**3, len(points)))
+    return Interpolation(matrix, transposed)
+
+
+def gathered(levels: list[Tensor]) -> Float[Tensor, "batch nodes nodes nodes"]:
+    """The sum of the grids on the nodes of the finest."""
+    total = levels[0]
+    for finer in levels[1:]:
+        side = finer.shape[-1]
+        total = finer + torch.nn.functional.interpolate(total[:, None], size=(side, side, side), mode="trilinear", align_corners=True)[:, 0]
+    return total
+
+
+def whitened(shape: Float[Tensor, "batch 10"], x: Float[Tensor, "n 3"]) -> tuple[Tensor, Tensor, Tensor]:
+    """(u, d, L): u = L^T d (batch, n, 3) with d = x - c (batch, n, 3), in half widths, and L (batch, 3, 3)."""
+    chol = torch.diag_embed(shape[:, 4:7].exp())
+    for place, (i, j) in enumerate(BELOW):
+        chol = chol + torch.nn.functional.pad(shape[:, 7 + place, None, None], (j, 2 - j, i, 2 - i))
+    d = x[None] - shape[:, None, 1:4]
+    return d @ chol, d, chol
+
+
+def density(
+    shape: Float[Tensor, "batch 10"],
+    wave: Float[Tensor, "batch 5"],
+    x: Float[Tensor, "n 3"],
+    free: Float[Tensor, "batch n"],
+    edge: float = 0.0,
+    undo: bool = False,
+) -> Float[Tensor, "batch n"]:
+    """Density at `x` in half widths [atoms per cubed half width]; free: exp(rho) there.
+
+    edge > 0: its mean over a cube of that edge (in half widths). undo: instead the samples from which a cube of that edge, drawn at
+    each, makes the density again. Both to second order in edge / size, and exact in the wave, with v = edge^2 / 12 and P = L L^T:
+        mean(n_0)           = n_0 [1 + v (|P d|^2 - tr P) / 2]
+        mean(n_0 exp(ik.r)) = mean(n_0) prod_i sinc(k_i edge / 2) exp(i k.r - i v k.P d)
+    """
+    return _terms(shape, wave, x, free, edge, undo)[0]
+
+
+def slopes(
+    shape: Float[Tensor, "batch 10"],
+    wave: Float[Tensor, "batch 5"],
+    x: Float[Tensor, "n 3"],
+    free: Float[Tensor, "batch n"],
+    edge: float = 0.0,
+    undo: bool = False,
+) -> tuple[Float[Tensor, "batch n"], Float[Tensor, "batch 15 n"]]:
+    """(density, its derivatives by the 15 parameters). The derivatives of what `edge` changes are left out: they are of order (edge / size)^2."""
+    value, smooth, u, d, chol, cosine, sine = _terms(shape, wave, x, free, edge, undo)
+    diagonal = shape[:, 4:7].exp()
+    by_angle = smooth * (-wave[:, 3, None] * sine - wave[:, 4, None] * cosine)
+    out = torch.empty(len(shape), PARAMETERS, len(x), dtype=value.dtype, device=value.device)
+    out[:, 0] = value
+    out[:, 1:4] = (chol @ u.transpose(1, 2)) * value[:, None]
+    for i in range(3):
+        out[:, 4 + i] = value * (1 - u[..., i] * d[..., i] * diagonal[:, i, None])
+    for place, (i, j) in enumerate(BELOW):
+        out[:, 7 + place] = -value * u[..., j] * d[..., i]
+    out[:, 10:13] = by_angle[:, None] * x.T
+    out[:, 13], out[:, 14] = smooth * cosine, -smooth * sine
+    return value, out
+
+
+def wave_mean(wave: Float[Tensor, "batch 5"], edge: float) -> Float[Tensor, "batch 1"]:
+    """Mean of the wave over a cube of `edge` (in half widths), relative to its value at the cube's centre: prod_i sinc(k_i edge / 2)."""
+    return torch.sinc(wave[:, :3] * edge / (2 * math.pi)).prod(1, keepdim=True)
+
+
+def _terms(shape: Tensor, wave: Tensor, x: Tensor, free: Tensor, edge: float, undo: bool) -> tuple[Tensor, ...]:
+    u, d, chol = whitened(shape, x)
+    smooth = free * torch.exp((shape[:, 0] + shape[:, 4:7].sum(1) + NORM)[:, None] - 0.5 * u.square().sum(2))
+    angle = wave[:, :3] @ x.T
+    damped: Tensor | float = 1.0
+    if edge:
+        spread = (-1 if undo else 1) * edge**2 / 12
+        steep = (u @ chol.transpose(1, 2)).square().sum(2)
+        smooth = smooth * (1 + 0.5 * spread * (steep - chol.square().sum((1, 2))[:, None]))
+        angle = angle - spread * (u @ (chol.transpose(1, 2) @ wave[:, :3, None]))[..., 0]
+        damped = 1 / wave_mean(wave, edge).clamp_min(0.2) if undo else wave_mean(wave, edge)
+    cosine, sine = damped * angle.cos(), damped * angle.sin()
+    return smooth * (1 + wave[:, 3, None] * cosine - wave[:, 4, None] * sine), smooth, u, d, chol, cosine, sine
+
+
+class Fringed(Field):
+    """shape (batch, 10), wave (batch, 5): see `slopes`; levels: free logarithm on grids of `nodes`^3, coarse to fine. half_width [m] of the box."""
+
+    def __init__(self, batch: int, half_width: float, nodes: list[int]) -> None:
+        super().__init__()
+        self.batch = batch
+        self.half_width = half_width
+        self.nodes = list(nodes)
+        self.shape = nn.Parameter(torch.zeros(batch, ENVELOPE))
+        self.wave = nn.Parameter(torch.zeros(batch, WAVE))
+        self.levels = nn.ParameterList(torch.zeros(batch, n, n, n) for n in nodes)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Densities (batch, n) [m-3] at points (n, 3) [m]; nowhere negative."""
+        return self.means(points, 0.0)
+
+    def means(self, points: Float[Tensor, "n 3"], edge: float) -> Float[Tensor, "batch n"]:
+        """Means over cubes of `edge` [m] centred at `points` [m]: see `density` [m-3]; nowhere negative."""
+        x = (points / self.half_width).to(self.shape.dtype)
+        value = density(self.shape, self.wave, x, self.logarithm(x).exp(), edge / self.half_width)
+        return value.clamp_min(0) / self.half_width**3
+
+    def logarithm(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "batch n"]:
+        """rho at `x` in half widths."""
+        nodes = gathered(list(self.levels)).flatten(1)
+        result: Tensor = _Interpolate.apply(interpolation(x, self.nodes[-1]), nodes.T.contiguous())
+        return result.T
+
+    def settings(self) -> dict[str, Any]:
+        return {"batch": self.batch, "half_width": self.half_width, "nodes": self.nodes}
+
+
+def interpolated(between: Interpolation, levels: list[Tensor]) -> Float[Tensor, "n batch"]:
+    """rho at the points of a prepared interpolation."""
+    result: Tensor = _Interpolate.apply(between, gathered(levels).flatten(1).T.contiguous())
+    return result

@@ -1,0 +1,163 @@
+"""Cameras around a cloud that shines: electrons in each pixel from the density of atoms.
+
+    mean_p = pedestal_p + sum_v A_pv n_v,     A_pv = photons_per_atom V e_v(view) w_pv
+
+n_v: number density at the centre of voxel v; V: its volume; e: electrons for a photon emitted there (`geometry.lens`);
+w_pv: share of the voxel's image that falls on pixel p. Along each sensor axis the image is the voxel's square convolved with the
+aperture's blur and integrated over the pixel. A disc of radius a and a square of edge a sqrt(3) have the same variance a^2/4, and
+their spectra differ by 5e-4 (ka)^4 only, so the blur is separable as well. A cube projects with variance h^2/12 along any direction.
+Emission only: the optical depth of the cloud at the imaging light is neglected.
+
+The matrix is computed once and shared by all shots of all blocks with these cameras.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldfit.geometry.cameras import Camera
+from fieldfit.geometry.lens import blur_radius, electrons_per_photon, pixel_position
+
+
+@dataclass(frozen=True)
+class Projector:
+    """matrix: sparse CSR (pixel, voxel) [electrons m3]; transposed: the same transposed.
+    pixel: index of each row of the matrix among all (view, row, column) of the binned frames; binning: camera pixels along each edge of one of these;
+    shape: (view, row, column) of the binned frames; pedestal (pixel) [electrons] in one binned pixel;
+    centres (voxel, 3) [m]; pitch: edge of the cube that is drawn for a sample [m]; volume: that a sample stands for [m3]."""
+
+    matrix: Tensor
+    transposed: Tensor
+    pixel: Int[Tensor, "pixel"]
+    binning: int
+    shape: tuple[int, int, int]
+    pedestal: Float[Tensor, "pixel"]
+    centres: Float[Tensor, "voxel 3"]
+    pitch: float
+    volume: float
+
+
+class _Project(torch.autograd.Function):
+    """Sparse matrix times dense batch, with the exact adjoint as gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, projector: Projector, density: Tensor) -> Tensor:
+        ctx.projector = projector
+        return projector.matrix @ density
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, ctx.projector.transposed @ gradients[0]
+
+
+def light(projector: Projector, density: Float[Tensor, "voxel shot"]) -> Float[Tensor, "pixel shot"]:
+    """Mean electrons from the cloud, without the pedestal. density [m-3]."""
+    return _Project.apply(projector, density)
+
+
+def mean_electrons(projector: Projector, density: Float[Tensor, "voxel shot"]) -> Float[Tensor, "pixel shot"]:
+    """Mean electrons in each binned pixel, pedestal included. density [m-3]."""
+    return light(projector, density) + projector.pedestal[:, None]
+
+
+def back_projected(projector: Projector, pixels: Float[Tensor, "pixel shot"]) -> Float[Tensor, "voxel shot"]:
+    """Adjoint of `light`."""
+    return projector.transposed @ pixels
+
+
+def binned(frames: Float[Tensor, "shot view row column"], binning: int) -> Float[Tensor, "shot view r c"]:
+    """Sums over squares of pixels; rows and columns that do not fill a square are left out at the far edges."""
+    shots, views, rows, columns = frames.shape
+    r, c = rows // binning, columns // binning
+    return frames[..., : r * binning, : c * binning].reshape(shots, views, r, binning, c, binning).sum((3, 5))
+
+
+def seen(projector: Projector, frames: Float[Tensor, "shot view row column"]) -> Float[Tensor, "pixel shot"]:
+    """The binned pixels of `frames` that the projector predicts, as it orders them."""
+    return binned(frames, projector.binning).flatten(1)[:, projector.pixel].T.contiguous()
+
+
+def build_projector(
+    cameras: Sequence[Camera],
+    centres: Float[Tensor, "voxel 3"],
+    pitch: float,
+    photons_per_atom: float,
+    binning: int = 1,
+    use: Bool[Tensor, "view row column"] | None = None,
+    volume: float | None = None,
+) -> Projector:
+    """The projector from voxels at `centres` [m] with edges of `pitch` [m] to the pixels of all views.
+
+    volume: that each sample stands for [m3], pitch^3 when left out.
+    use: False for a pixel that must not count (a bad one): the binned pixel that holds it is left out.
+    The matrix has the type of `centres`. Raises ValueError when the views differ in size, a voxel lies behind a lens, or no pixel sees a voxel.
+    """
+    if len({(camera.rows, camera.columns) for camera in cameras}) != 1:
+        raise ValueError("the views differ in rows and columns; expected one size")
+    rows, columns = cameras[0].rows // binning, cameras[0].columns // binning
+    shape = (len(cameras), rows, columns)
+    volume = pitch**3 if volume is None else volume
+    parts = [_footprints(camera, centres, pitch, photons_per_atom * volume, binning, rows, columns) for camera in cameras]
+    voxels = len(centres)
+    stacked = scipy.sparse.hstack(parts, format="csr")  # (voxel, pixel of all views)
+    wanted = np.ones(math.prod(shape), bool) if use is None else (binned((~use[None]).to(torch.float64), binning).flatten() == 0).numpy()
+    pixel = np.flatnonzero((np.bincount(stacked.indices, minlength=math.prod(shape)) > 0) & wanted)
+    if not pixel.size:
+        raise ValueError("no pixel sees a voxel")
+    if pixel.size == math.prod(shape):
+        transposed = stacked
+    else:
+        transposed = stacked[:, pixel].tocsr()
+    matrix = transposed.T.tocsr()
+    pedestal = torch.tensor([camera.pedestal * binning**2 for camera in cameras], dtype=centres.dtype)[torch.from_numpy(pixel) // (rows * columns)]
+    both = _csr(matrix, (len(pixel), voxels)), _csr(transposed, (voxels, len(pixel)))
+    return Projector(*both, torch.from_numpy(pixel), binning, shape, pedestal, centres, pitch, volume)
+
+
+def _csr(matrix: scipy.sparse.csr_matrix, shape: tuple[int, int]) -> Tensor:
+    # 32-bit indices are what the sparse kernels take without a copy.
+    index = torch.from_numpy(matrix.indptr.astype(np.int32)), torch.from_numpy(matrix.indices.astype(np.int32))
+    return torch.sparse_csr_tensor(*index, torch.from_numpy(matrix.data), shape)
+
+
+def _footprints(camera: Camera, centres: Tensor, pitch: float, photons: float, binning: int, rows: int, columns: int) -> scipy.sparse.csr_matrix:
+    """(voxel, pixel) electrons m3 of one view."""
+    row, column, depth = pixel_position(camera, centres)
+    if (depth <= 0).any():
+        raise ValueError(f"camera {camera.name}: {int((depth <= 0).sum())} voxels lie behind its lens, expected none")
+    scale = camera.focal_length * (1 + camera.magnification) / (depth * camera.pitch * binning)
+    square, blur = pitch * scale, math.sqrt(3) * blur_radius(camera, depth) / binning
+    strength = photons * electrons_per_photon(camera, centres)
+    first_row, along_rows = _shares(row / binning, square, blur)
+    first_column, along_columns = _shares(column / binning, square, blur)
+    wide, high = along_columns.shape[1], along_rows.shape[1]
+    values = strength[:, None, None] * along_rows[:, :, None] * along_columns[:, None, :]
+    r = first_row[:, None, None] + torch.arange(high, dtype=torch.int32)[:, None]
+    c = first_column[:, None, None] + torch.arange(wide, dtype=torch.int32)
+    inside = (r >= 0) & (r < rows) & (c >= 0) & (c < columns) & (values > 0)
+    count = inside.sum((1, 2))
+    indptr = torch.cat([torch.zeros(1, dtype=torch.int64), count.cumsum(0)])
+    return scipy.sparse.csr_matrix((values[inside].numpy(), (r * columns + c)[inside].numpy(), indptr.numpy()), shape=(len(centres), rows * columns))
+
+
+def _shares(centre: Tensor, square: Tensor, blur: Tensor) -> tuple[Tensor, Tensor]:
+    """(first pixel, share in each of the next pixels) of a trapezoid: a box of width `square` convolved with one of width `blur`, in pixels."""
+    wide, narrow = torch.maximum(square, blur), torch.minimum(square, blur).clamp_min(1e-3)
+    reach = 0.5 * (wide + narrow)
+    first = torch.floor(centre - reach).int()
+    number = int(torch.ceil((2 * reach).max()).item()) + 1
+    edges = first[:, None] + torch.arange(number + 1, dtype=torch.int32)
+    # The integral of the trapezoid is a second difference of the ramp's integral.
+    t = (edges - centre[:, None]).to(torch.float64)
+    w, n = wide[:, None].to(torch.float64), narrow[:, None].to(torch.float64)
+    ramp = [sign * (t + 0.5 * offset).clamp_min(0).square() for sign, offset in ((1, w + n), (-1, w - n), (-1, n - w), (1, -w - n))]
+    cumulative = (ramp[0] + ramp[1] + ramp[2] + ramp[3]) / (2 * w * n)
+    shares = cumulative.diff(dim=1).clamp_min(0)
+    return first, torch.where(shares > 1e-9, shares, 0.0).to(centre.dtype)

@@ -1,0 +1,49 @@
+"""What a visibility field predicts: photons counted from the voxels of a library, and photo-electrons of tracks.
+
+A library's value is the mean over its voxel, since photons start anywhere in it:
+
+    counts_vc = N <v_c>_v,    <g exp(s)>_v ~ <g>_v exp(s(centre))
+
+The geometric share g is steep near a sensor and its mean is taken by Gauss quadrature, once; s is smooth. `voxel_mean` takes the mean
+of the whole product: the two agree as the voxels shrink (a test holds that).
+
+A track is a row of points that make photons: PE_tc = sum_p q_p v_c(x_p), summed here by segments.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+GAUSS = 1 / (2 * math.sqrt(3))  # of an edge: abscissa of the two-point Gauss rule
+CHUNK = 16384  # points at a time: bounds the memory
+
+Values = Callable[[Tensor], Tensor]
+
+
+def voxel_mean(values: Values, centres: Float[Tensor, "voxel 3"], edges: Float[Tensor, "3"]) -> Float[Tensor, "voxel channel"]:
+    """Mean of `values` over each voxel by the 2 x 2 x 2 Gauss rule: exact for cubics along each axis."""
+    signs = torch.cartesian_prod(*[torch.tensor([-GAUSS, GAUSS], dtype=centres.dtype, device=centres.device)] * 3)
+    return sum((values(centres + sign * edges) for sign in signs), torch.zeros((), dtype=centres.dtype, device=centres.device)) / len(signs)
+
+
+def in_chunks(values: Values, points: Float[Tensor, "n 3"], chunk: int = CHUNK) -> Float[Tensor, "n channel"]:
+    """`values` at many points, some at a time."""
+    return torch.cat([values(part) for part in points.split(chunk)])
+
+
+def expected_counts(
+    share: Float[Tensor, "voxel channel"], smooth: Float[Tensor, "voxel channel"], photons: float
+) -> Float[Tensor, "voxel channel"]:
+    """Mean photon counts of voxels: N min(1, <g> exp(s))."""
+    return photons * (share * smooth.exp()).clamp(max=1.0)
+
+
+def photoelectrons(
+    visibility: Float[Tensor, "point channel"], photons: Float[Tensor, "point"], track: Int[Tensor, "point"], tracks: int
+) -> Float[Tensor, "track channel"]:
+    """PE_tc = sum of q v_c over the points of a track; track: which one each point belongs to."""
+    light = photons[:, None] * visibility
+    return torch.zeros(tracks, light.shape[1], dtype=light.dtype, device=light.device).index_add(0, track, light)

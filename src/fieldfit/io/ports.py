@@ -1,0 +1,106 @@
+"""Reader of port runs: HDF5 with the atoms counted in each port of each interferometer, and auxiliary channels.
+
+counts (shot, interferometer, port), time_s (shot), daq_status (shot; 0 good, anything else missing), height_m (interferometer)
+optional: cloud_position_m (shot, 2), relative_intensity (shot), shot (shot): the DAQ's numbers
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Int
+
+from fieldfit.types import InputError, Status, nearest
+
+REQUIRED = ("counts", "time_s", "daq_status", "height_m")
+OPTIONAL = ("cloud_position_m", "relative_intensity", "shot")
+
+
+@dataclass(frozen=True)
+class Run:
+    """counts: atoms; status: missing, empty, weak, corrupt or good; position [m] and intensity are None where the file has none."""
+
+    counts: Float[np.ndarray, "shot interferometer 2"]
+    time: Float[np.ndarray, "shot"]
+    status: Int[np.ndarray, "shot"]
+    height: Float[np.ndarray, "interferometer"]
+    position: Float[np.ndarray, "shot 2"] | None
+    intensity: Float[np.ndarray, "shot"] | None
+    shots: Int[np.ndarray, "shot"]
+
+
+def read_ports(path: Path, weak_share: float) -> Run:
+    """All shots of a run, in order, flagged by what the file itself says.
+
+    missing: daq_status is not 0. corrupt: a count is negative or not finite, or an auxiliary value is not finite. empty: an interferometer
+    without an atom. weak: fewer atoms than `weak_share` of the run's median in any interferometer.
+    Raises InputError naming the dataset, what was found and what was expected.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected HDF5 with {', '.join(REQUIRED)}")
+    try:
+        with h5py.File(path, "r") as file:
+            names: list[str] = []
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            for name in REQUIRED:
+                if name not in names:
+                    close = [found for found in names if nearest(found, [name])]
+                    hint = f"; is '{close[0]}' meant?" if close else ""
+                    raise InputError(f"{path}: no dataset '{name}', found {', '.join(sorted(names)) or 'none'}{hint}")
+            _check_shapes(path, file, names)
+            data = {name: np.asarray(file[name][()]) for name in (*REQUIRED, *OPTIONAL) if name in names}
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(f"{path}: cannot be read as HDF5 ({error}), expected {', '.join(REQUIRED)}") from None
+    counts, time = data["counts"].astype(np.float64), data["time_s"].astype(np.float64)
+    if not np.isfinite(time).all() or not (np.diff(time) > 0).all():
+        place = int(np.flatnonzero(~(np.diff(time, prepend=-np.inf) > 0))[0])
+        raise InputError(f"{path}: dataset 'time_s' is {time[place]} at shot {place} after {time[max(0, place - 1)]}, expected ascending seconds")
+    if not np.isfinite(data["height_m"]).all():
+        raise InputError(f"{path}: dataset 'height_m' is {data['height_m']}, expected finite metres")
+    position, intensity = data.get("cloud_position_m"), data.get("relative_intensity")
+    status = np.full(len(time), int(Status.good))
+    broken: np.ndarray = ~np.isfinite(counts).all((1, 2)) | (counts < 0).any((1, 2))
+    for auxiliary in (position, intensity):
+        if auxiliary is not None:
+            broken |= ~np.isfinite(auxiliary.reshape(len(time), -1)).all(1)
+    atoms = np.where(broken[:, None], 0.0, counts.sum(2))
+    missing = data["daq_status"] != 0
+    usable = ~missing & ~broken & (atoms > 0).all(1)
+    if usable.any():
+        status[(atoms < weak_share * np.median(atoms[usable], axis=0)).any(1)] = int(Status.weak)
+    status[(atoms <= 0).any(1)] = int(Status.empty)
+    status[broken] = int(Status.corrupt)
+    status[missing] = int(Status.missing)
+    return Run(
+        counts, time, status, data["height_m"].astype(np.float64), position, intensity, data.get("shot", np.arange(len(time))).astype(np.int64)
+    )
+
+
+def _check_shapes(path: Path, file: h5py.File, names: list[str]) -> None:
+    """Shapes and types from the headers, before anything is read."""
+    shape = file["counts"].shape
+    if len(shape) != 3 or shape[2] != 2 or shape[1] < 2 or shape[0] < 2:
+        raise InputError(f"{path}: dataset 'counts' has shape {shape}, expected (shot, interferometer, 2 ports) with two interferometers or more")
+    expected = {
+        "time_s": (shape[0],),
+        "daq_status": (shape[0],),
+        "height_m": (shape[1],),
+        "cloud_position_m": (shape[0], 2),
+        "relative_intensity": (shape[0],),
+        "shot": (shape[0],),
+        "counts": shape,
+    }
+    for name, wanted in expected.items():
+        if name not in names:
+            continue
+        if file[name].shape != wanted:
+            raise InputError(f"{path}: dataset '{name}' has shape {file[name].shape}, expected {wanted} beside counts of shape {shape}")
+        if file[name].dtype.kind not in "iufb":
+            raise InputError(f"{path}: dataset '{name}' has type {file[name].dtype}, expected numbers")
+        stored = file[name].id.get_storage_size()
+        if file[name].nbytes > 1100 * stored:  # deflate never shrinks by more than 1032
+            raise InputError(
+                f"{path}: dataset '{name}' of shape {wanted} needs {file[name].nbytes} bytes, the file stores {stored}: was it cut short?"
+            )

@@ -1,0 +1,128 @@
+"""Pictures of a gradiometer product: the series, its spectrum and Allan deviation, the amplitude of sines, and the systematics budget."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from fieldfit.contract import BudgetStatus
+from fieldfit.report.picture import Picture
+
+MRAD = 1e3
+COLOURS = {BudgetStatus.passed: "#2f7d4f", BudgetStatus.failed: "#b3392f", BudgetStatus.not_measured: "#777777"}
+
+
+def pictures(path: Path) -> list[Picture]:
+    """Four pictures of one run."""
+    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
+        data = found.load()
+    return [_series(data), _noise(data), _sines(data), _budget(data)]
+
+
+def _names(data: xr.Dataset) -> list[str]:
+    return [f"{a}-{b}" for a, b in zip(data.interferometer_a.values, data.interferometer_b.values, strict=True)]
+
+
+def _series(data: xr.Dataset) -> Picture:
+    figure = Figure((8, 2.1 * data.sizes["pair"]), layout="constrained")
+    axes = figure.subplots(data.sizes["pair"], 1, sharex=True, squeeze=False)[:, 0]
+    for k, (axis, name) in enumerate(zip(axes, _names(data), strict=True)):
+        y = (data.differential_phase_corrected[k] - data.offset[k]).values * MRAD
+        error = data.differential_phase_std[k].values * MRAD
+        typical = np.nanmedian(error)
+        axis.scatter(data.time, y, s=3, c=error, cmap="Blues_r", vmin=0, vmax=6 * typical)
+        axis.set_ylim(*np.array([-1, 1]) * 1.1 * np.nanquantile(np.abs(y[error < 5 * typical]), 0.99))
+        axis.set_ylabel(f"pair {name} [mrad]")
+    axes[-1].set_xlabel("time [s]")
+    status = data.status.values
+    offsets = tuple(
+        (f"offset {name}", f"{o:.5f} ± {s:.5f} rad") for name, o, s in zip(_names(data), data.offset.values, data.offset_std.values, strict=True)
+    )
+    return Picture(
+        "Differential phase, shot by shot",
+        "Each dot is phi_b - phi_a of one shot alone, less its couplings and the pair's offset; pale dots are shots near a turning point of a "
+        "fringe, which tell little. Gaps and flagged shots are empty.",
+        figure,
+        (("usable shots", f"{int((status == 0).sum())} of {len(status)}"), *offsets),
+    )
+
+
+def _noise(data: xr.Dataset) -> Picture:
+    figure = Figure((9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for k, name in enumerate(_names(data)):
+        left.semilogy(data.spectrum_frequency, data.spectrum[k] * MRAD, drawstyle="steps-mid", label=name, lw=1)
+        right.errorbar(data.averaging_time, data.allan_deviation[k] * MRAD, data.allan_deviation_std[k] * MRAD, fmt="o-", ms=3, lw=1, label=name)
+    target = float(data.budget_target.sel(budget="phase resolution")) * MRAD
+    left.axhline(target, color="k", ls=":", lw=1)
+    left.text(0.01, target, " target", va="bottom", transform=left.get_yaxis_transform())
+    weight = 1 / data.differential_phase_std.values**2
+    white = np.sqrt(np.isfinite(weight).sum(1) / np.nansum(weight, 1)).min() * MRAD
+    right.plot(data.averaging_time, white / np.sqrt(data.averaging_time / data.averaging_time[0]), "k:", lw=1, label="counting alone")
+    left.set(xlabel="frequency [Hz]", ylabel="amplitude density [mrad/√Hz]")
+    right.set(xlabel="averaging time [s]", ylabel="Allan deviation [mrad]", xscale="log", yscale="log")
+    left.legend(title="pair")
+    right.legend()
+    value, std = (float(data[f"budget_{v}"].sel(budget="phase resolution")) * MRAD for v in ("value", "std"))
+    return Picture(
+        "Noise of the differential phase",
+        "Left: one-sided amplitude density; a line stands in its own bin. Right: Allan deviation, falling as the dotted line where only counting "
+        "of atoms scatters.",
+        figure,
+        (("phase resolution", f"{value:.2f} ± {std:.2f} mrad/√Hz, target {target:g}"),),
+    )
+
+
+def _sines(data: xr.Dataset) -> Picture:
+    figure = Figure((8, 3.4), layout="constrained")
+    axis = figure.subplots()
+    ratio = data.signal_amplitude / data.signal_amplitude_std
+    for k, name in enumerate(_names(data)):
+        axis.plot(data.signal_frequency, ratio[k], lw=0.6, label=name)
+    axis.set(xlabel="frequency [Hz]", ylabel="amplitude / standard deviation", ylim=(0, None))
+    axis.legend(title="pair")
+    rows = []
+    for k, name in enumerate(_names(data)):
+        best = int(np.nanargmax(ratio[k].values))
+        amplitude, std = (float(data[v][k, best]) * MRAD for v in ("signal_amplitude", "signal_amplitude_std"))
+        rows.append((f"strongest in pair {name}", f"{amplitude:.3f} ± {std:.3f} mrad at {float(data.signal_frequency[best]):.5f} Hz"))
+    return Picture(
+        "Sines in the differential phase",
+        "Weighted least-squares amplitude at each frequency, over its standard deviation; the grid is twelve times finer than 1/duration.",
+        figure,
+        tuple(rows),
+    )
+
+
+def _budget(data: xr.Dataset) -> Picture:
+    rows = [
+        (str(name), float(value), float(std), float(target), str(units), BudgetStatus(int(status)))
+        for name, value, std, target, units, status in zip(
+            data.budget.values,
+            data.budget_value.values,
+            data.budget_std.values,
+            data.budget_target.values,
+            data.budget_units.values,
+            data.budget_status.values,
+            strict=True,
+        )
+    ]
+    figure = Figure((8, 0.36 * len(rows) + 0.9), layout="constrained")
+    axis = figure.subplots()
+    for k, (_, value, std, target, _, status) in enumerate(rows):
+        if status != BudgetStatus.not_measured:
+            axis.barh(k, value / target, xerr=std / target, color=COLOURS[status], height=0.6)
+        else:
+            axis.text(1.1, k, "not measured by this run", va="center", color=COLOURS[status], fontsize=8)
+    axis.axvline(1, color="k", lw=1)
+    axis.set(xscale="log", xlabel="measured / target", xlim=(0.1, 100))
+    axis.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    told = tuple(
+        (name, "not measured" if status == BudgetStatus.not_measured else f"{value:.4g} ± {std:.2g} {units}, target {target:g}: {status.name}")
+        for name, value, std, target, units, status in rows
+    )
+    return Picture(
+        "Systematics budget", "Measured value over target for each row of the budget. " + str(data.attrs.get("budget_notes", "")), figure, told
+    )

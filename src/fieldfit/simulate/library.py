@@ -1,0 +1,185 @@
+"""A photon library, sensors and measured tracks of a known detector, in the files that the readers read.
+
+The library is counted photon by photon (`simulate.optics`), each voxel's photons from random places in it. The detector that measures
+the tracks differs from the simulated one: another absorption length, scattering length and reflectivity, an efficiency for each
+channel, and one dead channel.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import uproot
+from numpy.typing import NDArray
+
+from fieldfit.config import Geometry, SimulateLibrary
+from fieldfit.simulate.optics import Detector, count_photons, expect_photons
+from fieldfit.types import InputError
+from fieldfit.units import CM
+
+AT_ONCE = 262_144  # photons traced together: fits the processor's cache
+PHOTONS_PER_M = 5.0e6  # that a muon makes
+STEP_M = 0.01  # between the points of a track
+SAMPLES = 48  # photons traced from each point of a track
+TRUTH_POINTS = 200
+TRUTH_SAMPLES = 1000
+DEAD = 2  # the channel without efficiency
+EFFICIENCY = 0.026
+
+
+@dataclass(frozen=True)
+class Muons:
+    """point (point, 3) [m]; photons (point); offset (track + 1)."""
+
+    point: NDArray[np.float64]
+    photons: NDArray[np.float64]
+    offset: NDArray[np.int64]
+
+
+def simulated_detector(geometry: Geometry) -> Detector:
+    """Eight disks on the box: six on the lower x wall, two on the upper y wall."""
+    low, high = np.array(geometry.min_cm) * CM, np.array(geometry.max_cm) * CM
+    spots = [(0.0, y, z) for z in (1 / 6, 1 / 2, 5 / 6) for y in (0.25, 0.75)] + [(0.5, 1.0, z) for z in (0.25, 0.75)]
+    centre = low + np.array(spots) * (high - low)
+    return Detector(low, high, centre, np.full(len(spots), 0.1 * float((high - low).min())), absorption=20.0, scattering=0.9, reflectivity=0.25)
+
+
+def real_detector(simulated: Detector) -> Detector:
+    """What the tracks are measured with: more absorption and scattering, brighter walls."""
+    return replace(simulated, absorption=6.0, scattering=0.75, reflectivity=0.3)
+
+
+def count_library(detector: Detector, divisions: tuple[int, int, int], photons: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Photons detected, (2, voxel, channel), direct and reflected, of `photons` from random places in each voxel, x fastest."""
+    voxels = int(np.prod(divisions))
+    edge = (detector.upper - detector.lower) / np.array(divisions)
+    counts = np.zeros((2, voxels, len(detector.centre)), np.int64)
+    total = voxels * photons
+    for first in range(0, total, AT_ONCE):
+        voxel = np.arange(first, min(first + AT_ONCE, total)) // photons
+        corner = np.stack([voxel % divisions[0], voxel // divisions[0] % divisions[1], voxel // (divisions[0] * divisions[1])], 1)
+        start = detector.lower + (corner + generator.random((len(voxel), 3))) * edge
+        low = int(voxel[0])
+        counts[:, low : int(voxel[-1]) + 1] += count_photons(detector, start, voxel - low, int(voxel[-1]) - low + 1, generator)
+    return counts
+
+
+def cross_box(detector: Detector, tracks: int, generator: np.random.Generator) -> Muons:
+    """Straight muons through random places of the box in random directions, from face to face."""
+    points, photons, offset = [], [], [0]
+    while len(offset) <= tracks:
+        middle = detector.lower + generator.random(3) * (detector.upper - detector.lower)
+        direction = generator.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        with np.errstate(divide="ignore"):
+            bounds = np.sort(np.stack([(detector.lower - middle) / direction, (detector.upper - middle) / direction]), 0)
+        way = np.arange(bounds[0].max() + STEP_M / 2, bounds[1].min(), STEP_M)
+        if len(way) < 20:
+            continue
+        points.append(np.clip(middle + way[:, None] * direction, detector.lower, detector.upper))
+        photons.append(PHOTONS_PER_M * STEP_M * generator.gamma(8.0, 1 / 8.0, len(way)))
+        offset.append(offset[-1] + len(way))
+    none = np.zeros((0, 3))
+    return Muons(np.concatenate([none, *points]), np.concatenate([none[:, 0], *photons]), np.array(offset))
+
+
+def light_of(detector: Detector, muons: Muons, generator: np.random.Generator, samples: int = SAMPLES) -> NDArray[np.float64]:
+    """Mean photons that reach each channel, (track, channel)."""
+    tracks = len(muons.offset) - 1
+    track = np.repeat(np.arange(tracks), np.diff(muons.offset))
+    light = np.zeros((tracks, len(detector.centre)))
+    most = max(1, AT_ONCE // samples)
+    for first in range(0, len(track), most):
+        rows = np.repeat(np.arange(first, min(first + most, len(track))), samples)
+        light += expect_photons(detector, muons.point[rows], muons.photons[rows] / samples, track[rows], tracks, generator)
+    return light
+
+
+def visibility_at(detector: Detector, points: NDArray[np.float64], samples: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """(point, channel) by next-event estimation."""
+    return light_of(detector, Muons(points, np.ones(len(points)), np.arange(len(points) + 1)), generator, samples)
+
+
+def make_files(
+    library: Path, channels: Path, tracks: Path | None, truth: Path, geometry: Geometry | None, photons_given: float | None, settings: SimulateLibrary, seed: int
+) -> None:
+    """Write the ROOT library (three or four branches at top level, no metadata), the sensors, the tracks and the truth.
+
+    Raises InputError when the entry's geometry is absent, or says other divisions or photons than `simulate`.
+    """
+    if geometry is None:
+        raise InputError("key 'geometry' is missing: a simulated library carries no metadata, expected geometry: {min_cm, max_cm, divisions}")
+    if tuple(geometry.divisions) != tuple(settings.divisions):
+        raise InputError(f"key 'simulate.divisions' is {settings.divisions}, 'geometry.divisions' is {geometry.divisions}; expected the same")
+    if photons_given is not None and photons_given != settings.photons:
+        raise InputError(f"key 'photons_per_voxel' is {photons_given:g}, 'simulate.photons' is {settings.photons}; expected the same")
+    generator = np.random.default_rng(seed)
+    detector = simulated_detector(geometry)
+    real = real_detector(detector)
+    counts = count_library(detector, settings.divisions, settings.photons, generator)
+    muons = cross_box(detector, settings.tracks, generator)
+    efficiency = EFFICIENCY * generator.lognormal(0.0, 0.1, len(detector.centre))
+    efficiency[DEAD] = 0.0
+    mean = efficiency * light_of(real, muons, generator)
+    points = detector.lower + generator.random((TRUTH_POINTS, 3)) * (detector.upper - detector.lower)
+    told = {
+        "simulated": _told(detector),
+        "real": _told(real),
+        "efficiency": efficiency.tolist(),
+        "pe_mean": mean.tolist(),
+        "position_cm": (points / CM).tolist(),
+        "visibility": visibility_at(detector, points, TRUTH_SAMPLES, generator).tolist(),
+        "efficiency_times_visibility": (efficiency * visibility_at(real, points, TRUTH_SAMPLES, generator)).tolist(),
+    }
+    _whole(library, lambda path: write_root(path, counts / settings.photons))
+    _whole(channels, lambda path: path.write_text(json.dumps(_sensors(detector), indent=1) + "\n"))
+    if tracks is not None:
+        _whole(tracks, lambda path: write_tracks(path, muons, generator.poisson(mean)))
+    _whole(truth, lambda path: path.write_text(json.dumps(told) + "\n"))
+
+
+def write_root(path: Path, visibility: NDArray[np.float64]) -> None:
+    """visibility (2, voxel, channel), direct and reflected: a row for each (voxel, channel) that is not all zero."""
+    voxel, channel = np.nonzero(visibility.any(0))
+    with uproot.recreate(path) as file:
+        kinds = {"Voxel": np.int32, "OpChannel": np.int32, "Visibility": np.float32, "ReflVisibility": np.float32}
+        tree = file.mktree("PhotonLibraryData", kinds)
+        columns: tuple[Any, ...] = (voxel, channel, visibility[0][voxel, channel], visibility[1][voxel, channel])
+        tree.extend({name: column.astype(kind) for (name, kind), column in zip(kinds.items(), columns, strict=True)})
+
+
+def write_tracks(path: Path, muons: Muons, measured: NDArray[Any]) -> None:
+    """The track file of the reader's layout."""
+    with h5py.File(path, "w") as file:
+        file["point_cm"] = (muons.point / CM).astype(np.float32)
+        file["point_offset"] = muons.offset
+        file["point_photons"] = muons.photons.astype(np.float32)
+        file["pe_measured"] = measured.astype(np.float32)
+
+
+def _sensors(detector: Detector) -> list[dict[str, Any]]:
+    rows = zip(detector.centre, detector.normals(), detector.radius, strict=True)
+    return [
+        {"kind": "disk", "centre": (np.round(c / CM, 6)).tolist(), "normal": n.tolist(), "radius": round(float(r) / CM, 6), "channel": k}
+        for k, (c, n, r) in enumerate(rows)
+    ]
+
+
+def _told(detector: Detector) -> dict[str, float]:
+    return {"absorption_m": detector.absorption, "scattering_m": detector.scattering, "reflectivity": detector.reflectivity}
+
+
+def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write under a temporary name in the same folder, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

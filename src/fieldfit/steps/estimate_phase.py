@@ -1,0 +1,68 @@
+"""Phases of a run: the blocks' densities put one after the other."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from fieldfit.config import Imaging
+from fieldfit.io.products import open_product, product, write_product
+from fieldfit.types import InputError, Status
+
+log = logging.getLogger(__name__)
+NAMES = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront")
+AXES = {"position": 3, "size": 3, "wavefront": 3}
+
+
+def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> None:
+    """Merge the blocks of a run. A shot without a fringe has no phase and is flagged weak.
+
+    Raises InputError where more shots are flagged than `flagged_limit` allows, with each one's reason.
+    """
+    blocks = [open_product(path, "density", chunks={"shot": 1}) for path in densities]
+    blocks.sort(key=lambda block: int(block.shot[0]))
+    flagged = [line for block in blocks for line in block.attrs["flagged"].split("\n") if line != "none"]
+    values: dict[str, np.ndarray] = {}
+    for name in [f"{name}{ending}" for name in NAMES for ending in ("", "_std")] + ["chi2_reduced", "time", "status"]:
+        values[name] = np.concatenate([_column(block, name) for block in blocks])
+    shots = np.concatenate([block.shot.values for block in blocks])
+    for block in blocks:
+        block.close()
+    status = values["status"]
+    without = (status == Status.good) & ~np.isfinite(values["phase"])
+    for shot in shots[without]:
+        flagged.append(f"shot {shot} is weak: no fringe stands out of the noise of its views")
+    status[without] = Status.weak
+    for name, value in values.items():
+        if name not in ("time", "status"):
+            value[status != Status.good] = np.nan
+    share = float((status != Status.good).mean())
+    for line in flagged:
+        log.warning("%s", line)
+    if share > entry.flagged_limit:
+        raise InputError(
+            f"{int((status != Status.good).sum())} of {len(status)} shots are flagged, flagged_limit allows a share of {entry.flagged_limit:g}:\n"
+            + "\n".join(flagged)
+        )
+    terms = next(
+        (list(block.coefficient.values) for block in blocks if "coefficient" in block.coords),
+        ["oblique astigmatism", "defocus", "vertical astigmatism"],
+    )
+    dataset = product(
+        "phase",
+        values,
+        {"shot": shots, "axis": ["x", "y", "z"], "coefficient": terms},
+        flagged="\n".join(flagged) or "none",
+        wavefront_method="one Gauss-Newton step for three Zernike terms across the wave vector, disc of two envelope sizes; piston is the phase",
+    )
+    write_product(dataset, output, list(densities), entry.model_dump(mode="json"), "Fringe phases of camera shots", "estimate_phase", entry.seed)
+
+
+def _column(block: xr.Dataset, name: str) -> np.ndarray:
+    """Values of a variable, or NaN where a block without any good shot has none."""
+    if name in block:
+        return np.array(block[name].values)
+    kind = name.removesuffix("_std")
+    return np.full((block.sizes["shot"], AXES[kind]) if kind in AXES else block.sizes["shot"], np.nan)

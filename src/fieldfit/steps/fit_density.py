@@ -1,0 +1,74 @@
+"""Densities of one block of shots: read, fit, write."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fieldfit.bridge import describe
+from fieldfit.config import Imaging
+from fieldfit.experiments.magis.densities import Densities, densities
+from fieldfit.experiments.magis.precision import COEFFICIENTS
+from fieldfit.experiments.magis.volume import axis_of
+from fieldfit.fields.fringed import Fringed
+from fieldfit.io.cameras import read_cameras
+from fieldfit.io.products import open_product, product, write_product
+from fieldfit.types import Status
+
+log = logging.getLogger(__name__)
+METHODS = {
+    "density_std_method": "linear propagation (Gauss-Newton) of photon and finite-atom statistics through envelope, fringe and a coarse free shape",
+    "resolution_method": "two binomial halves of the photons, MLEM stopped on the other half, first crossing of 0.143; the halves share their atoms",
+}
+
+
+def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) -> None:
+    """Fit every good shot of the block together; a flagged shot is passed on with its flag and no density."""
+    shots = open_product(electrons, "electrons")
+    status = shots.status.values.copy()
+    good = np.flatnonzero(status == Status.good)
+    flagged = [] if shots.attrs["flagged"] == "none" else [shots.attrs["flagged"]]
+    views = read_cameras(cameras)
+    found: Densities | None = None
+    if good.size:
+        bad = np.isinf(shots.variance.values[good[0]])
+        found = densities(views, shots.electrons.values[good], bad, shots.shot.values[good].tolist(), entry)
+        for place in good[~found.trusted]:
+            status[place] = Status.not_converged
+            flagged.append(f"shot {int(shots.shot[place])} is not_converged: the fit of the density has not settled")
+            log.warning("%s", flagged[-1])
+    trusted = good[found.trusted] if found else good
+    values, field = _scattered(found, len(status), good, trusted, entry)
+    weights, told = describe(field)
+    weights[status != Status.good] = np.nan
+    axis = axis_of(entry.grid)
+    dataset = product(
+        "density",
+        {**values, "field_weights": weights, "time": shots.time.values, "status": status},
+        {"shot": shots.shot.values, "x": axis, "y": axis, "z": axis, "axis": ["x", "y", "z"], "coefficient": list(COEFFICIENTS)},
+        field=told,
+        flagged="\n".join(flagged) or "none",
+        **METHODS,
+    )
+    write_product(dataset, output, [electrons, cameras], entry.model_dump(mode="json"), "Atom densities of camera shots", "fit_density", entry.seed)
+
+
+def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: np.ndarray, entry: Imaging) -> tuple[dict[str, np.ndarray], Fringed]:
+    """The fitted shots at their places among all, NaN elsewhere."""
+    side = entry.grid.voxels
+    if found is None:
+        field = Fringed(shots, entry.grid.half_width_m, [5])
+        lone = dict.fromkeys(("chi2_reduced", "resolution_split_half"), np.full(shots, np.nan))
+        return {**lone, **dict.fromkeys(("density", "density_std"), np.full((shots, side, side, side), np.nan, np.float32))}, field
+    values = {}
+    keep = np.isin(good, trusted)
+    for name, part in found.values.items():
+        whole = np.full((shots, *part.shape[1:]), np.nan, np.float32 if part.ndim > 2 else np.float64)
+        whole[trusted] = part[keep]
+        values[name] = whole
+    field = Fringed(shots, found.field.half_width, found.field.nodes)
+    with torch.no_grad():
+        for name, value in field.state_dict().items():
+            value[good] = found.field.state_dict()[name]
+    return values, field

@@ -1,0 +1,90 @@
+"""The fringed density: derivatives are exact, voxel means are integrals, and a product gives the field back."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fieldfit.bridge import describe, load_field
+from fieldfit.fields.fringed import Fringed, density, gathered, interpolated, interpolation, slopes
+from fieldfit.io.products import product, write_product
+
+SHAPE = torch.tensor([[np.log(1e6), 0.02, -0.03, 0.01, 1.4, 1.2, 1.5, 0.3, -0.2, 0.4]], dtype=torch.float64)
+WAVE = torch.tensor([[4.0, 30.0, -3.0, 0.5, 0.6]], dtype=torch.float64)
+
+
+def points(n: int, scale: float = 0.3, seed: int = 0) -> torch.Tensor:
+    return scale * torch.randn(n, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_slopes_are_the_derivatives_of_the_density() -> None:
+    x, free = points(20), torch.ones(1, 20, dtype=torch.float64)
+    both = torch.cat([SHAPE, WAVE], 1)
+    truth = torch.autograd.functional.jacobian(lambda p: density(p[:, :10], p[:, 10:], x, free)[0], both)[:, 0].T
+    assert torch.allclose(slopes(SHAPE, WAVE, x, free)[1][0], truth, rtol=1e-9, atol=1e-6)
+
+
+def test_the_envelope_holds_its_atoms() -> None:
+    axis = torch.linspace(-2.5, 2.5, 101, dtype=torch.float64)
+    x = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    total = density(SHAPE, torch.zeros(1, 5, dtype=torch.float64), x, torch.ones(1, len(x), dtype=torch.float64)).sum() * 0.05**3
+    assert torch.allclose(total, torch.tensor(1e6, dtype=torch.float64), rtol=1e-5)
+
+
+def test_the_mean_over_a_voxel_is_the_integral_over_it() -> None:
+    x, edge = points(8, 0.2), 0.03
+    inside = (torch.arange(12, dtype=torch.float64) + 0.5) / 12 - 0.5
+    cube = edge * torch.stack(torch.meshgrid(inside, inside, inside, indexing="ij"), -1).reshape(-1, 3)
+    fine = density(SHAPE, WAVE, (x[:, None] + cube).reshape(-1, 3), torch.ones(1, 8 * 12**3, dtype=torch.float64)).reshape(8, -1).mean(1)
+    mean = density(SHAPE, WAVE, x, torch.ones(1, 8, dtype=torch.float64), edge)[0]
+    peak = density(SHAPE, WAVE, x, torch.ones(1, 8, dtype=torch.float64))[0].max()
+    assert float((mean - fine).abs().max() / peak) < 1e-3
+
+
+def test_samples_that_are_drawn_as_squares_make_the_density_again() -> None:
+    """Undoing and blurring cancel to second order: the mean of `undo` over the cube is the density at its centre."""
+    x, edge = points(8, 0.2), 0.03
+    inside = (torch.arange(12, dtype=torch.float64) + 0.5) / 12 - 0.5
+    cube = edge * torch.stack(torch.meshgrid(inside, inside, inside, indexing="ij"), -1).reshape(-1, 3)
+    many = (x[:, None] + cube).reshape(-1, 3)
+    blurred = density(SHAPE, WAVE, many, torch.ones(1, len(many), dtype=torch.float64), edge, undo=True).reshape(8, -1).mean(1)
+    true = density(SHAPE, WAVE, x, torch.ones(1, 8, dtype=torch.float64))[0]
+    assert float((blurred - true).abs().max() / true.max()) < 2e-3
+
+
+def test_interpolation_is_exact_for_linear_functions_and_its_gradient_is_its_adjoint() -> None:
+    x = points(50).clamp(-1, 1)
+    between = interpolation(x, 5)
+    axis = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    nodes = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    assert torch.allclose(between.matrix @ nodes, x, atol=1e-12)
+    w, v = points(50)[:, :1], points(125, seed=2)[:, :1]
+    assert torch.allclose(((between.matrix @ v) * w).sum(), (v * (between.transposed @ w)).sum())
+    assert torch.autograd.gradcheck(lambda c: interpolated(between, [c]), torch.rand(1, 5, 5, 5, dtype=torch.float64, requires_grad=True))
+
+
+def test_levels_gathered_on_the_finest_grid_are_their_sum() -> None:
+    generator = torch.Generator().manual_seed(1)
+    levels = [torch.rand(2, n, n, n, dtype=torch.float64, generator=generator) for n in (3, 5, 9)]
+    x = points(30)
+    apart = sum(interpolated(interpolation(x, level.shape[-1]), [level]) for level in levels)
+    assert torch.allclose(interpolated(interpolation(x, 9), [gathered(levels)]), apart, atol=1e-12)
+
+
+def test_a_density_product_gives_its_field_back(tmp_path: Path) -> None:
+    field = Fringed(2, 2e-3, [5])
+    with torch.no_grad():
+        field.shape.copy_(SHAPE.expand(2, -1))
+        field.wave.copy_(WAVE.expand(2, -1))
+        field.levels[0].uniform_(generator=torch.Generator().manual_seed(0))
+    weights, told = describe(field)
+    nothing = np.full((2, 8, 8, 8), np.nan, np.float32)
+    values = {"density": nothing, "density_std": nothing, "chi2_reduced": np.zeros(2), "resolution_split_half": np.zeros(2), "field_weights": weights,
+              "time": np.zeros(2), "status": np.array([0, 3])}  # fmt: skip
+    path = tmp_path / "density.nc"
+    write_product(product("density", values, {}, field=told, flagged="none"), path, [], {}, "test", "test")
+    at = np.random.default_rng(0).normal(0, 5e-4, (40, 3))
+    found = load_field(path)(at)
+    with torch.no_grad():
+        assert np.allclose(found[0], field(torch.from_numpy(at).float())[0].numpy(), rtol=1e-5)
+    assert np.isnan(found[1]).all()

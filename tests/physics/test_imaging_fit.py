@@ -1,0 +1,121 @@
+"""Density fits recover clouds that were traced photon by photon, and their stated errors are true."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fieldfit.config import Imaging
+from fieldfit.experiments.magis.densities import Densities, densities
+from fieldfit.experiments.magis.imaging import thinned
+from fieldfit.experiments.magis.start import moments, strongest_wave
+from fieldfit.geometry.cameras import Camera
+from fieldfit.simulate.shots import Cloud, ring_of_cameras, shot_of
+from fieldfit.units import TAU
+
+LAYOUT = ring_of_cameras()
+CAMERAS = [
+    Camera(
+        str(c["id"]),
+        *(tuple(c[key]) for key in ("lens_position_m", "look", "left", "up")),
+        *(c["focal_length_m"], c["aperture_diameter_m"] / 2, c["magnification"], c["pixel_pitch_m"]),
+        *c["resolution_hw"],
+        *(c["quantum_efficiency"], c["pedestal_poisson_mean"]),
+    )
+    for c in LAYOUT["cameras"]
+]
+ENTRY = Imaging.model_validate({"format": "tiff", "raw": Path("raw"), "cameras": Path("cameras"), "grid": {"half_width_m": 1.2e-3, "voxels": 32}})
+SMALL = Cloud((40e-6, -30e-6, 20e-6), (3.5e-4, 4e-4, 3e-4), TAU / 377e-6, 0.6, 0.7, 200_000)
+
+
+def electrons_of(cloud: Cloud | None, seed: int) -> np.ndarray:
+    return shot_of(LAYOUT, cloud, 1000.0, np.random.default_rng(seed)).astype(float) - 2.31
+
+
+def fitted(clouds: list[Cloud], entry: Imaging = ENTRY, seed: int = 0) -> Densities:
+    light = np.stack([electrons_of(cloud, 100 * seed + place) for place, cloud in enumerate(clouds)])
+    return densities(CAMERAS, light, np.zeros(light.shape[1:], bool), list(range(len(clouds))), entry)
+
+
+def test_moments_of_the_views_are_those_of_the_cloud() -> None:
+    cloud = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, 0.0, 0.0, 200_000)
+    found = moments(CAMERAS, electrons_of(cloud, 1), np.ones((6, 200, 200), bool), 1000.0)
+    assert np.allclose(found.centre, cloud.centre, atol=8e-6)
+    assert np.allclose(np.sqrt(np.diag(found.covariance)), cloud.size, rtol=0.05)
+    assert found.atoms == pytest.approx(200_000, rel=0.05)
+
+
+def test_the_spectra_give_the_wave_vector_and_none_where_there_is_no_wave() -> None:
+    for contrast in (0.6, 0.0):
+        cloud = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, contrast, 0.7, 200_000)
+        light = electrons_of(cloud, 2)
+        start = moments(CAMERAS, light, np.ones(light.shape, bool), 1000.0)
+        wave = strongest_wave(CAMERAS, light, (light + 2.31).sum((1, 2)), start)
+        if contrast:
+            assert wave is not None
+            assert wave.vector[1] == pytest.approx(cloud.wave_number, abs=0.3 / 4e-4)
+        else:
+            assert wave is None
+
+
+def test_thinned_photons_add_up_and_do_not_depend_on_the_block() -> None:
+    counts = torch.poisson(torch.full((500, 2), 9.0), generator=torch.Generator().manual_seed(0))
+    kept, out = thinned(counts, 0.1, [4, 5], 1)
+    assert torch.equal(kept + out, counts)
+    assert torch.equal(thinned(counts[:, 1:], 0.1, [5], 1)[1][:, 0], out[:, 1])
+    assert float(out.mean()) == pytest.approx(0.9, abs=0.1)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Densities:
+    plain = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, 0.0, 0.0, 200_000)
+    return fitted([SMALL, plain])
+
+
+def test_a_fringed_cloud_is_recovered_within_its_errors(pair: Densities) -> None:
+    truth = {"phase": 0.7, "contrast": 0.6, "fringe_period": 377e-6, "atom_number": 2e5, "position": SMALL.centre, "size": SMALL.size}
+    for name, value in truth.items():
+        pull = (pair.values[name][0] - np.array(value)) / pair.values[f"{name}_std"][0]
+        assert np.abs(pull).max() < 4, (name, pull)
+    assert pair.trusted.all()
+    assert pair.values["chi2_reduced"] == pytest.approx(1, abs=0.1)
+
+
+def test_a_cloud_without_a_fringe_gets_none(pair: Densities) -> None:
+    assert np.isnan(pair.values["phase"][1])
+    assert np.isfinite(pair.values["density"][1]).all()
+    assert (pair.values["density"] >= 0).all()
+
+
+def test_the_density_is_absolute(pair: Densities) -> None:
+    assert np.allclose(pair.values["density"].sum((1, 2, 3)) * 75e-6**3, 200_000, rtol=0.02)
+
+
+@pytest.mark.slow
+def test_stated_errors_are_true_over_repeats() -> None:
+    """16 clouds of known truth, traced anew each: pulls have mean 0 and width 1."""
+    clouds = []
+    random = np.random.default_rng(8)
+    for _ in range(16):
+        centre = tuple((20e-6 * random.standard_normal(3)).tolist())
+        clouds.append(Cloud(centre, (4e-4,) * 3, TAU / 377e-6, 0.7, float(random.uniform(-3, 3)), int(random.poisson(500_000))))
+    found = fitted(clouds, ENTRY.model_copy(update={"grid": ENTRY.grid.model_copy(update={"half_width_m": 1.6e-3, "voxels": 64})}), seed=1)
+    truth = {
+        "contrast": np.full(16, 0.7),
+        "fringe_period": np.full(16, 377e-6),
+        "atom_number": np.array([c.atoms for c in clouds]),
+        "position": np.array([c.centre for c in clouds]),
+        "size": np.array([c.size for c in clouds]),
+        "wavefront": np.zeros((16, 3)),
+    }
+    pulls = {name: ((found.values[name] - value) / found.values[f"{name}_std"]) for name, value in truth.items()}
+    turn = found.values["phase"] - np.array([c.phase for c in clouds])
+    pulls["phase"] = np.angle(np.exp(1j * turn)) / found.values["phase_std"]
+    for name, pull in pulls.items():
+        print(name, pull.mean(0), pull.std(0))
+        # The stated error of the atom number holds the scatter of the atoms drawn, which the truth given here already contains.
+        low = 0.2 if name == "atom_number" else 0.55
+        assert (np.abs(pull.mean(0)) < 0.9).all(), (name, pull.mean(0))
+        assert (pull.std(0, ddof=1) < 1.5).all(), (name, pull.std(0))
+        assert (pull.std(0, ddof=1) > low).all(), (name, pull.std(0))

@@ -1,0 +1,90 @@
+"""The imaging steps: raw shots to phase, flags carried through, and bad input told in one message."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldfit.bridge import load_field
+from fieldfit.config import Imaging
+from fieldfit.io.products import open_product
+from fieldfit.report.imaging import pictures
+from fieldfit.steps.calibrate_frames import calibrate_frames
+from fieldfit.steps.estimate_phase import estimate_phase
+from fieldfit.steps.fit_density import fit_density
+from fieldfit.steps.simulate_shots import simulate_shots
+from fieldfit.types import InputError, Status
+
+
+def entry_of(folder: Path, **more: object) -> Imaging:
+    keys = {"format": "tiff", "raw": folder / "raw", "cameras": folder / "cameras.json", "start": 100.0, "shot_period_s": 2.0, "seed": 5}
+    keys |= {"grid": {"half_width_m": 1.6e-3, "voxels": 32}, "fit": {"steps": 10}, "simulate": {"shots": 4, "photons": 1e8, "period_um": 600.0}}
+    return Imaging.model_validate(keys | more)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four shots: good, cut short, good, dark; each step's product."""
+    folder = tmp_path_factory.mktemp("imaging")
+    entry = entry_of(folder)
+    simulate_shots(folder / "raw", folder / "cameras.json", folder / "truth.json", entry)
+    shot = folder / "raw" / "shot0001.tif"
+    shot.write_bytes(shot.read_bytes()[: shot.stat().st_size // 2])
+    calibrate_frames(folder / "raw", folder / "cameras.json", folder / "electrons.nc", entry, [0, 1, 2, 3])
+    fit_density(folder / "electrons.nc", folder / "cameras.json", folder / "density.nc", entry)
+    estimate_phase([folder / "density.nc"], folder / "phase.nc", entry)
+    return folder
+
+
+def test_every_shot_is_kept_in_order_with_its_flag(run: Path) -> None:
+    for kind, name in (("electrons", "electrons.nc"), ("density", "density.nc"), ("phase", "phase.nc")):
+        product = open_product(run / name, kind)
+        assert product.shot.values.tolist() == [0, 1, 2, 3]
+        assert product.time.values.tolist() == [100, 102, 104, 106]
+        assert product.status.values.tolist() == [Status.good, Status.corrupt, Status.good, Status.empty]
+        assert "shot 1 is corrupt" in product.attrs["flagged"]
+        assert "shot0001.tif" in product.attrs["flagged"]
+        assert "shot 3 is empty" in product.attrs["flagged"]
+
+
+def test_phases_are_those_of_the_truth(run: Path) -> None:
+    truth = json.loads((run / "truth.json").read_text())["shots"]
+    found = open_product(run / "phase.nc", "phase")
+    for shot in (0, 2):
+        turn = float(found.phase[shot]) - truth[shot]["phase_rad"]
+        assert abs(np.angle(np.exp(1j * turn))) < 4 * float(found.phase_std[shot]) + 0.01
+    assert np.isnan(found.phase.values[[1, 3]]).all()
+
+
+def test_the_density_can_be_evaluated_anywhere(run: Path) -> None:
+    values = load_field(run / "density.nc")(np.zeros((2, 3)))
+    assert values.shape == (4, 2)
+    assert np.isfinite(values[[0, 2]]).all()
+    assert np.isnan(values[[1, 3]]).all()
+
+
+def test_the_pictures_are_made_from_the_products_alone(run: Path) -> None:
+    assert len(pictures([run / "density.nc"], run / "phase.nc")) == 4
+
+
+def test_too_many_flagged_shots_refuse_the_phase_with_their_reasons(run: Path) -> None:
+    with pytest.raises(InputError, match=r"2 of 4 shots are flagged, flagged_limit allows a share of 0.3:\n(.|\n)*shot 1 is corrupt"):
+        estimate_phase([run / "density.nc"], run / "refused.nc", entry_of(run, flagged_limit=0.3))
+    assert not (run / "refused.nc").exists()
+
+
+def test_a_block_of_dark_shots_passes_on_its_flags(run: Path) -> None:
+    entry = entry_of(run)
+    calibrate_frames(run / "raw", run / "cameras.json", run / "dark_electrons.nc", entry, [3])
+    fit_density(run / "dark_electrons.nc", run / "cameras.json", run / "dark_density.nc", entry)
+    estimate_phase([run / "density.nc", run / "dark_density.nc"], run / "both.nc", entry)
+    with xr.open_dataset(run / "both.nc", decode_times=False) as both:
+        assert both.status.values.tolist() == [0, 5, 0, 3, 3]
+    assert np.isnan(load_field(run / "dark_density.nc")(np.zeros((1, 3)))).all()
+
+
+def test_a_simulation_needs_its_key(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="key 'simulate' is missing"):
+        simulate_shots(tmp_path / "raw", tmp_path / "cameras.json", tmp_path / "truth.json", entry_of(tmp_path, simulate=None))

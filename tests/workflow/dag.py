@@ -1,0 +1,73 @@
+"""Run Snakemake on the checkout's Snakefile in a throw-away folder."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+CHECKOUT = Path(__file__).parents[2]
+
+# All three experiments at the smallest size that still goes through every rule.
+TINY = {
+    "magis": {
+        "clouds": {
+            "format": "tiff",
+            "raw": "demo/shots",
+            "cameras": "demo/cameras.json",
+            "block_size": 2,
+            "grid": {"voxels": 32},
+            "fit": {"steps": 20},
+            "simulate": {"shots": 3, "photons": 2e8},
+        },
+        "pictures": {"format": "pictures", "raw": "demo/pictures.npz", "simulate": {"pictures": 3}},
+        "ports": {"format": "ports", "raw": "demo/ports.h5", "simulate": {"shots": 120}},
+    },
+    "dune": {
+        "box": {
+            "format": "larsoft",
+            "library": "demo/library.root",
+            "channels": "demo/channels.json",
+            "tracks": "demo/tracks.h5",
+            "photons_per_voxel": 2000,
+            "geometry": {"min_cm": [0, -50, 0], "max_cm": [100, 50, 160], "divisions": [5, 5, 8]},
+            "fit": {"steps": 40, "width": 32, "depth": 2, "batch": 64},
+            "simulate": {"photons": 2000, "divisions": [5, 5, 8], "tracks": 30},
+        }
+    },
+    "design": {
+        "ring": {
+            "model": "shower_2d",
+            "study": {"region": {"shape": "annulus", "inner": 2.0, "outer": 3.5}},
+            "seeds": [1],
+            "fit": {"steps": 3, "primaries": 16, "cells": 16, "evaluation_primaries": 100},
+        },
+        "toy": {"model": "published_toy", "events": 50, "scan": [1.0, 2.5]},
+    },
+}
+
+
+def snakemake(folder: Path, *arguments: str, config: dict | None = None, package: Path | None = None, timeout: int = 900) -> subprocess.CompletedProcess:
+    """`snakemake` in `folder` with `config` as its configuration (the demo's when None) and the package's sources at `package`."""
+    if config is not None:
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        arguments = (*arguments, "--configfile", "config.yaml")
+    environment = os.environ | ({"PYTHONPATH": str(package)} if package else {})
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(folder), "--cores", "2", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def jobs_of(run: subprocess.CompletedProcess) -> Counter[str]:
+    """Number of jobs by rule in the table that Snakemake prints first."""
+    text = run.stdout + run.stderr
+    table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal +\d+", text, re.S)
+    return Counter({name: int(count) for name, count in (line.split() for line in table.group(1).splitlines())} if table else {})
+
+
+def only(config: dict, *names: str) -> dict:
+    """The configuration with only the entries named."""
+    kept = {section: {name: entry for name, entry in entries.items() if name in names} for section, entries in config.items()}
+    return {section: entries for section, entries in kept.items() if entries}

@@ -1,0 +1,101 @@
+"""The DAG has the jobs that the configuration asks for, and refuses what no entry makes."""
+
+import numpy as np
+import tifffile
+from dag import TINY, jobs_of, only, snakemake
+
+
+def text(run) -> str:
+    return run.stdout + run.stderr
+
+
+def test_demo_asks_for_every_experiment(tmp_path):
+    run = snakemake(tmp_path, "-n")
+    assert run.returncode == 0, text(run)
+    jobs = jobs_of(run)
+    assert jobs["calibrate_frames"] == jobs["fit_density"] == jobs["estimate_phase"] == 1
+    assert jobs["fit_pictures"] == jobs["fit_gradiometer"] == 1
+    assert jobs["read_library"] == jobs["fit_visibility"] == jobs["calibrate_visibility"] == 1
+    assert jobs["optimise_material"] == 2
+    assert jobs["evaluate_design"] == jobs["estimate_toy"] == jobs["write_report"] == 1
+
+
+def test_a_configuration_of_ones_own_replaces_the_demo(tmp_path):
+    jobs = jobs_of(snakemake(tmp_path, "-n", config=only(TINY, "toy")))
+    assert set(jobs) == {"all", "estimate_toy", "write_report"}
+
+
+def test_a_job_stands_for_a_block_of_shots(tmp_path):
+    shots = tmp_path / "shots"
+    for shot in (0, 1, 63, 64, 200):
+        (shots / f"shot{shot:05d}").mkdir(parents=True)
+    (tmp_path / "cameras.json").write_text("{}")
+    entry = {"format": "tiff", "raw": "shots", "cameras": "cameras.json"}
+    run = snakemake(tmp_path, "-n", config={"magis": {"night": entry}})
+    assert jobs_of(run)["fit_density"] == 3
+    for block in ("0000", "0001", "0003"):
+        assert f"results/magis/night/density/{block}.nc" in text(run)
+
+
+def test_a_new_shot_reruns_its_own_block_only(tmp_path):
+    """The block's digest is in its job's params: a later shot leaves the earlier blocks as they are."""
+    from fieldfit.config import load_config
+    from fieldfit.plan import Plan
+
+    def blocks():
+        entry = {"format": "tiff", "raw": str(tmp_path), "cameras": "c.json", "block_size": 2}
+        return Plan(load_config({"magis": {"run": entry}})).blocks("run")
+
+    for shot in range(3):
+        tifffile.imwrite(tmp_path / f"shot{shot:03d}.tif", np.zeros((2, 2), np.uint16))
+    before = blocks()
+    tifffile.imwrite(tmp_path / "shot003.tif", np.zeros((2, 2), np.uint16))
+    after = blocks()
+    assert before["0000"] == after["0000"]
+    assert before["0001"] != after["0001"]
+
+
+def test_nightly_makes_one_run(tmp_path):
+    jobs = jobs_of(snakemake(tmp_path, "nightly", "-n", "--config", "night=ports", config=TINY))
+    assert set(jobs) == {"nightly", "simulate_ports_ports", "fit_gradiometer"}
+
+
+def test_nightly_of_an_unknown_run_names_the_nearest(tmp_path):
+    run = snakemake(tmp_path, "nightly", "-n", "--config", "night=port", config=TINY)
+    assert run.returncode != 0
+    assert "night: no run 'port' under magis; did you mean 'ports'?" in text(run)
+
+
+def test_paper_makes_the_run_level_products(tmp_path):
+    run = snakemake(tmp_path, "paper", "-n", config=TINY)
+    assert run.returncode == 0
+    assert jobs_of(run)["write_report"] == 1
+
+
+def test_a_product_that_no_entry_makes_is_refused_with_the_nearest(tmp_path):
+    run = snakemake(tmp_path, "-n", "results/magis/cloud/phase.nc", config=TINY)
+    assert run.returncode != 0
+    assert "results/magis/cloud/phase.nc: no entry of the configuration makes this product; did you mean 'results/magis/clouds/phase.nc'?" in text(run)
+    assert "Traceback" not in text(run)
+
+
+def test_a_typo_in_the_configuration_is_one_message(tmp_path):
+    run = snakemake(tmp_path, "-n", config={"magis": {"a": {"format": "ports", "rae": "x.h5", "raw": "x.h5"}}})
+    assert run.returncode != 0
+    assert "unknown key 'magis.a.rae'; did you mean 'raw'?" in text(run)
+    assert "Traceback" not in text(run)
+
+
+def test_a_folder_without_shots_is_refused(tmp_path):
+    run = snakemake(tmp_path, "-n", config={"magis": {"a": {"format": "tiff", "raw": "nowhere", "cameras": "c.json"}}})
+    assert run.returncode != 0
+    assert "nowhere: no such folder, expected one folder or one TIFF file a shot" in text(run)
+
+
+def test_bad_input_ends_with_its_message_and_no_product(tmp_path):
+    (tmp_path / "run.h5").write_text("not HDF5")
+    run = snakemake(tmp_path, "results/magis/a/gradiometer.nc", config={"magis": {"a": {"format": "ports", "raw": "run.h5"}}})
+    assert run.returncode != 0
+    assert "fieldfit: run.h5" in text(run)
+    assert "Traceback" not in text(run)
+    assert not list((tmp_path / "results").rglob("*.nc"))

@@ -1,0 +1,60 @@
+"""The smallest run of all three experiments goes from raw files to every product of the contract."""
+
+import netCDF4
+import pytest
+from compliance_checker.runner import CheckSuite, ComplianceChecker
+from dag import TINY, snakemake
+
+from fieldfit.contract import PRODUCTS, WHERE
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    run = snakemake(folder, config=TINY)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "results/report.html" in run.stdout + run.stderr
+    return folder / "results"
+
+
+def files(results, kind):
+    return sorted(results.glob(WHERE[kind].format(run="*", block="*", detector="*", study="*", seed="*")))
+
+
+@pytest.mark.parametrize("kind", list(PRODUCTS))
+def test_every_kind_of_product_is_made_with_the_contracts_variables(results, kind):
+    assert files(results, kind)
+    for file in files(results, kind):
+        with netCDF4.Dataset(file) as found:  # another reader than the writer's
+            for name, variable in PRODUCTS[kind].items():
+                if variable.required:
+                    assert found[name].dimensions == tuple(variable.dims.split())
+                if name in found.variables and not variable.text and not variable.flags:
+                    assert found[name].units == variable.units
+            assert found.Conventions == "CF-1.11"
+            assert len(found.config_sha256) == 64
+            assert found.inputs
+
+
+def test_every_product_passes_the_cf_checker(results, tmp_path):
+    CheckSuite.load_all_available_checkers()
+    for kind in PRODUCTS:
+        for file in files(results, kind):
+            passed, errors = ComplianceChecker.run_checker(str(file), ["cf:1.11"], 0, "strict", output_filename=str(tmp_path / "cf.txt"))
+            text = (tmp_path / "cf.txt").read_text()
+            assert not errors, file
+            assert "Errors" not in text.split("Warnings")[0], f"{file}\n{text}"
+            assert passed in (True, False)
+
+
+def test_report_is_one_file_with_its_pictures_inside(results):
+    page = (results / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 8
+    assert "src=\"http" not in page
+    for name in ("clouds", "pictures", "ports", "box", "ring", "toy"):
+        assert f'id="{name}"' in page or f"-{name}\"" in page
+
+
+def test_nothing_unfinished_is_left(results):
+    left = [path for path in results.rglob("*") if path.suffix in (".part", ".tmp") or path.name.startswith(".") and path.name != ".snakemake_timestamp"]
+    assert left == []

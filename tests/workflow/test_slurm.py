@@ -1,0 +1,40 @@
+"""`snakemake --profile slurm` works on a real Slurm: one node, two partitions, a counted GPU."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from dag import CHECKOUT, TINY, snakemake
+
+SLURM = CHECKOUT.parent / "shared" / "slurm"
+
+
+@pytest.fixture
+def cluster():
+    if not (SLURM / "up").is_file():
+        pytest.skip("no ../shared/slurm/up to start a Slurm with")
+    if os.geteuid() != 0:
+        pytest.skip("starting a Slurm needs root")
+    if not (shutil.which("slurmctld") or shutil.which("apt-get")):
+        pytest.skip("no Slurm and no apt-get to install it")
+    started = subprocess.run([str(SLURM / "up")], capture_output=True, text=True, timeout=600, check=False)
+    if started.returncode:
+        subprocess.run([str(SLURM / "down")], check=False)
+        pytest.skip(f"Slurm could not be installed or started: {started.stderr[-300:]}")
+    yield
+    subprocess.run([str(SLURM / "down")], check=False)
+
+
+@pytest.mark.slow
+def test_the_whole_dag_runs_as_slurm_jobs(cluster, tmp_path):
+    shutil.copytree(CHECKOUT / "slurm", tmp_path / "slurm")
+    run = snakemake(tmp_path, "--profile", "slurm", config=TINY, timeout=3000)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / "results/report.html").is_file()
+    states = subprocess.run(["scontrol", "show", "jobs", "-o"], capture_output=True, text=True, check=True).stdout.splitlines()
+    ran = [line for line in states if str(tmp_path) in line]
+    assert len(ran) >= 15
+    assert all("JobState=COMPLETED" in line for line in ran)
+    assert any("Partition=gpu" in line for line in ran)
+    assert any("Partition=cpu" in line for line in ran)
