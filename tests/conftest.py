@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 CHECKOUT = Path(__file__).parents[1]
+torch.set_num_threads(1)  # small tensors: threads only wait for each other
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,10 @@ NAMES = {"method": ["a", "b"], "axis": ["x", "y"]}
 def visibility_file(path, **changed):
     field = Siren(3, 2, width=8, depth=2, generator=generator_of(0))
     weights, text = describe(field)
-    values = {n: np.full([2] * len(v.dims.split()), "a", object) if v.text else np.zeros([2] * len(v.dims.split())) for n, v in PRODUCTS["visibility"].items()}
+    values = {
+        n: np.full([2] * len(v.dims.split()), "a", object) if v.text else np.zeros([2] * len(v.dims.split()))
+        for n, v in PRODUCTS["visibility"].items()
+    }
     told = json.loads(text) | changed
     write_product(product("visibility", values | {"field_weights": weights}, NAMES, field=json.dumps(told)), path, [], {}, "t", "test")
     return field

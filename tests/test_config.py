@@ -54,11 +54,15 @@ def test_typo_in_a_section_names_the_nearest():
 
 
 def test_unknown_format_names_the_nearest():
-    assert "'magis.a.format' is 'tif', expected one of tiff, ports, pictures; did you mean 'tiff'?" in refusal({"magis": {"a": SHOTS | {"format": "tif"}}})
+    assert "'magis.a.format' is 'tif', expected one of tiff, ports, pictures; did you mean 'tiff'?" in refusal(
+        {"magis": {"a": SHOTS | {"format": "tif"}}}
+    )
 
 
 def test_missing_key_says_what_it_is_for():
-    assert refusal({"magis": {"a": {"format": "tiff", "raw": "x"}}}).endswith("key 'magis.a.cameras' is missing, expected camera description, JSON or YAML")
+    assert refusal({"magis": {"a": {"format": "tiff", "raw": "x"}}}).endswith(
+        "key 'magis.a.cameras' is missing, expected camera description, JSON or YAML"
+    )
 
 
 def test_value_out_of_range_says_what_was_found():

@@ -6,9 +6,6 @@ from fieldfit import provenance
 from fieldfit.provenance import code_hash, import_closure, sha256
 
 
-
-
-
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package of three modules: step -> physics; other stands alone."""

@@ -66,7 +66,7 @@ class Imaging(Entry):
     saturation: int = Field(4095, ge=1, description="ADC value at and above which a pixel is saturated [DN]")
     flagged_limit: float = Field(1.0, ge=0, le=1, description="share of flagged shots above which the run's phase is refused")
     seed: int = Field(1, description="seed of every random choice")
-    device: Device = Field("auto", description="auto takes a GPU where there is one")
+    device: Literal["auto", "cpu"] = Field("auto", description="the imaging fit runs on the CPU so far")
     simulate: SimulateShots | None = Field(None, description="make the raw files first")
 
 
@@ -139,7 +139,7 @@ class VisibilityFit(Entry):
 class SimulateLibrary(Entry):
     """Make a LArSoft library and tracks by tracing photons in a box first (demo)."""
 
-    photons: int = Field(20000, ge=100, description="photons traced from each voxel")
+    photons: int = Field(10000, ge=100, description="photons traced from each voxel")
     divisions: tuple[int, int, int] = Field((10, 10, 16), description="voxels along x, y, z")
     tracks: int = Field(150, ge=0, description="muon tracks")
 

@@ -84,9 +84,8 @@ def canonical(config: Any) -> str:
 def git_commit() -> str:
     """Commit of the checkout that the package lies in, `-dirty` with local edits, or 'not a git checkout'."""
     try:
-        text = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=PACKAGE, capture_output=True, text=True, timeout=20, check=False
-        )
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        text = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, timeout=20, check=False)
     except OSError:
         return "not a git checkout"
     return text.stdout.strip() or "not a git checkout"

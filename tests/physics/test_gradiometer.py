@@ -115,6 +115,17 @@ def test_uncommon_phase_noise_is_found_and_widens_the_regression():
     assert all(r.excess == pytest.approx(0.01 * np.sqrt(2), rel=0.15) for r in found.regressions)
 
 
+def test_detection_noise_is_found_and_enters_the_errors_of_the_shots():
+    truth, g = Truth(amplitude_rad=0.0, curv=0.0, lin=0.0, stark=0.0), np.random.default_rng(9)
+    run = simulate_run(truth, 500, 1e6, g, missing=0, weak=0)
+    moved = np.rint(1e-3 * run.counts.sum(2) * g.normal(size=run.counts.shape[:2])).astype(int)
+    counts = (run.counts + np.stack([moved, -moved], -1)).astype(float)
+    found = fit_run(counts, run.time, np.arange(500) / 499, np.zeros((0, 500)))
+    assert found.detection == pytest.approx(1e-3, rel=0.15)
+    for (a, b), phase, std in zip(found.pairs, found.phase, found.std, strict=True):
+        assert abs(pulls(phase, np.full(500, truth.offsets[b] - truth.offsets[a]), std).width - 1) < 0.13
+
+
 @pytest.mark.slow
 def test_offsets_couplings_and_amplitudes_have_honest_errors():
     truth = Truth(offsets=(0.0, 1.1, 2.1))

@@ -42,8 +42,8 @@ def test_back_projection_is_the_adjoint_of_projection(binning: int) -> None:
 
 
 def test_gradient_of_the_projection_is_exact() -> None:
-    p = build_projector(cameras()[:2], lattice(2)[:4], PITCH, 1.0 / PITCH**3 / 1e-4, 2)
-    assert torch.autograd.gradcheck(lambda n: mean_electrons(p, n).log(), random(4, 2).requires_grad_())
+    p = build_projector(cameras()[:1], lattice(2)[:3], PITCH, 1.0 / PITCH**3 / 1e-4, 3)
+    assert torch.autograd.gradcheck(lambda n: mean_electrons(p, n).log(), random(3, 2).requires_grad_())
 
 
 def test_a_point_source_lands_where_the_lens_law_says_with_the_electrons_of_its_solid_angle() -> None:

@@ -50,7 +50,9 @@ TINY = {
 }
 
 
-def snakemake(folder: Path, *arguments: str, config: dict | None = None, package: Path | None = None, timeout: int = 900) -> subprocess.CompletedProcess:
+def snakemake(
+    folder: Path, *arguments: str, config: dict | None = None, package: Path | None = None, timeout: int = 900
+) -> subprocess.CompletedProcess:
     """`snakemake` in `folder` with `config` as its configuration (the demo's when None) and the package's sources at `package`."""
     if config is not None:
         (folder / "config.yaml").write_text(yaml.safe_dump(config))

@@ -75,7 +75,9 @@ def test_paper_makes_the_run_level_products(tmp_path):
 def test_a_product_that_no_entry_makes_is_refused_with_the_nearest(tmp_path):
     run = snakemake(tmp_path, "-n", "results/magis/cloud/phase.nc", config=TINY)
     assert run.returncode != 0
-    assert "results/magis/cloud/phase.nc: no entry of the configuration makes this product; did you mean 'results/magis/clouds/phase.nc'?" in text(run)
+    assert "results/magis/cloud/phase.nc: no entry of the configuration makes this product; did you mean 'results/magis/clouds/phase.nc'?" in text(
+        run
+    )
     assert "Traceback" not in text(run)
 
 

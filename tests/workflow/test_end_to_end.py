@@ -50,11 +50,13 @@ def test_every_product_passes_the_cf_checker(results, tmp_path):
 def test_report_is_one_file_with_its_pictures_inside(results):
     page = (results / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 8
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
     for name in ("clouds", "pictures", "ports", "box", "ring", "toy"):
-        assert f'id="{name}"' in page or f"-{name}\"" in page
+        assert f'id="{name}"' in page or f'-{name}"' in page
 
 
 def test_nothing_unfinished_is_left(results):
-    left = [path for path in results.rglob("*") if path.suffix in (".part", ".tmp") or path.name.startswith(".") and path.name != ".snakemake_timestamp"]
+    left = [
+        path for path in results.rglob("*") if path.suffix in (".part", ".tmp") or (path.name.startswith(".") and path.name != ".snakemake_timestamp")
+    ]
     assert left == []

@@ -47,7 +47,6 @@ rule fit_density:
     resources:
         mem_mb=6000,
         runtime=60,
-        gpu=1,
     params:
         entry=lambda w: params_of("magis", w.run),
         code=code_hash("fieldfit.steps.fit_density"),

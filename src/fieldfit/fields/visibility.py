@@ -18,7 +18,7 @@ from fieldfit.fields.siren import Siren
 from fieldfit.geometry.sensors import Sensors, seen_share
 
 # Waves across half the longest edge that the first layer starts with, and the gain of the later ones: of 3, 6, 9 and 12, 9 left the
-# smallest deviance on held-out voxels of the reference library. Without the geometric factor 12 is needed.
+# smallest deviance on held-out voxels of the reference library.
 OMEGA_FIRST = 9.0
 OMEGA = 6.0
 

@@ -50,7 +50,10 @@ def generator_of(seed: int, device: torch.device | str = "cpu") -> torch.Generat
 
 
 class Adam:
-    """Kingma and Ba, arXiv 1412.6980, algorithm 1. Ten lines of our own: building torch's optimiser imports its compiler, 7 CPU-seconds a job here."""
+    """Kingma and Ba, arXiv 1412.6980, algorithm 1.
+
+    Ten lines of our own: building torch's optimiser imports its compiler, 7 CPU-seconds a job on the machine this was measured on.
+    """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = parameters

@@ -34,9 +34,7 @@ def in_chunks(values: Values, points: Float[Tensor, "n 3"], chunk: int = CHUNK) 
     return torch.cat([values(part) for part in points.split(chunk)])
 
 
-def expected_counts(
-    share: Float[Tensor, "voxel channel"], smooth: Float[Tensor, "voxel channel"], photons: float
-) -> Float[Tensor, "voxel channel"]:
+def expected_counts(share: Float[Tensor, "voxel channel"], smooth: Float[Tensor, "voxel channel"], photons: float) -> Float[Tensor, "voxel channel"]:
     """Mean photon counts of voxels: N min(1, <g> exp(s))."""
     return photons * (share * smooth.exp()).clamp(max=1.0)
 

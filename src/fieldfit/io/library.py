@@ -16,7 +16,9 @@ def box_of(dataset: xr.Dataset, path: Path) -> Box:
         lower, upper = ([float(v) for v in str(dataset.attrs[name]).split()] for name in ("box_lower_m", "box_upper_m"))
         (x0, y0, z0), (x1, y1, z1) = lower, upper
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: the attributes box_lower_m and box_upper_m do not give a box ({error!r}), expected three lengths [m] each") from None
+        raise InputError(
+            f"{path}: the attributes box_lower_m and box_upper_m do not give a box ({error!r}), expected three lengths [m] each"
+        ) from None
     return Box((x0, y0, z0), (x1, y1, z1), (dataset.sizes["x"], dataset.sizes["y"], dataset.sizes["z"]))
 
 

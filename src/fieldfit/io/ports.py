@@ -61,7 +61,7 @@ def read_ports(path: Path, weak_share: float) -> Run:
         raise InputError(f"{path}: dataset 'height_m' is {data['height_m']}, expected finite metres")
     position, intensity = data.get("cloud_position_m"), data.get("relative_intensity")
     status = np.full(len(time), int(Status.good))
-    broken: np.ndarray = ~np.isfinite(counts).all((1, 2)) | (counts < 0).any((1, 2))
+    broken = np.asarray(~np.isfinite(counts).all((1, 2)) | (counts < 0).any((1, 2)))
     for auxiliary in (position, intensity):
         if auxiliary is not None:
             broken |= ~np.isfinite(auxiliary.reshape(len(time), -1)).all(1)

@@ -92,7 +92,7 @@ def _typed(array: Any, variable: Variable) -> Any:
         return array.astype(object)
     if variable.flags:
         return array.astype(np.int8)
-    return array.astype(np.float32) if array.dtype == np.float64 and array.size > 65536 else _narrow(array)
+    return array.astype(np.float32) if array.dtype == np.float64 and array.ndim > 1 and array.size > 65536 else _narrow(array)
 
 
 def _narrow(array: Any) -> Any:

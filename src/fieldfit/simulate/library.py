@@ -24,10 +24,10 @@ from fieldfit.units import CM
 
 AT_ONCE = 262_144  # photons traced together: fits the processor's cache
 PHOTONS_PER_M = 5.0e6  # that a muon makes
-STEP_M = 0.01  # between the points of a track
-SAMPLES = 48  # photons traced from each point of a track
-TRUTH_POINTS = 200
-TRUTH_SAMPLES = 1000
+STEP_M = 0.02  # between the points of a track
+SAMPLES = 96  # photons traced from each point of a track
+TRUTH_POINTS = 40
+TRUTH_SAMPLES = 5000
 DEAD = 2  # the channel without efficiency
 EFFICIENCY = 0.026
 
@@ -79,7 +79,7 @@ def cross_box(detector: Detector, tracks: int, generator: np.random.Generator) -
         with np.errstate(divide="ignore"):
             bounds = np.sort(np.stack([(detector.lower - middle) / direction, (detector.upper - middle) / direction]), 0)
         way = np.arange(bounds[0].max() + STEP_M / 2, bounds[1].min(), STEP_M)
-        if len(way) < 20:
+        if len(way) < 10:
             continue
         points.append(np.clip(middle + way[:, None] * direction, detector.lower, detector.upper))
         photons.append(PHOTONS_PER_M * STEP_M * generator.gamma(8.0, 1 / 8.0, len(way)))
@@ -106,7 +106,14 @@ def visibility_at(detector: Detector, points: NDArray[np.float64], samples: int,
 
 
 def make_files(
-    library: Path, channels: Path, tracks: Path | None, truth: Path, geometry: Geometry | None, photons_given: float | None, settings: SimulateLibrary, seed: int
+    library: Path,
+    channels: Path,
+    tracks: Path | None,
+    truth: Path,
+    geometry: Geometry | None,
+    photons_given: float | None,
+    settings: SimulateLibrary,
+    seed: int,
 ) -> None:
     """Write the ROOT library (three or four branches at top level, no metadata), the sensors, the tracks and the truth.
 

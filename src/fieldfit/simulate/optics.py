@@ -78,7 +78,9 @@ def count_photons(detector: Detector, start: Floats, origin: NDArray[np.int64], 
     return counts.reshape(2, origins, -1)
 
 
-def expect_photons(detector: Detector, start: Floats, weight: Floats, origin: NDArray[np.int64], origins: int, generator: np.random.Generator) -> Floats:
+def expect_photons(
+    detector: Detector, start: Floats, weight: Floats, origin: NDArray[np.int64], origins: int, generator: np.random.Generator
+) -> Floats:
     """Mean photons detected, (origin, channel), for `weight` (n) photons from each row of `start` (n, 3)."""
     total = np.zeros((origins, len(detector.centre)))
     x = np.asarray(start, np.float32)
@@ -183,9 +185,22 @@ def _reach(detector: Detector, x: Floats, normal: Floats, generator: np.random.G
         at_wall = np.where(from_wall, 4 * np.maximum(-(away * normal).sum(1), 0) / r, 1)
         share = at_wall * np.maximum(height, 0) / r * detector.radius[c] ** 2 / (4 * square)
         near = np.flatnonzero(~from_wall & (across + height * height < (NEAR * detector.radius[c]) ** 2))
-        share[near] = disk_share(height[near].astype(np.float64), np.sqrt(across[near].astype(np.float64)), detector.radius[c])
+        if len(near):
+            h, b = height[near].astype(np.float64), np.sqrt(across[near].astype(np.float64))
+            share[near] = disk_share(h, b, detector.radius[c])
+            r[near] = _mean_way(h, b, detector.radius[c])
         reach[:, c] = share * np.exp(-r / np.float32(length))
     return reach
+
+
+def _mean_way(height: Floats, across: Floats, radius: float) -> Floats:
+    """Mean distance to the disk over the directions that meet it, from 32 points of a sunflower (enough for the exponent: 1 % at a grazing start)."""
+    k = np.arange(32) + 0.5
+    spot = radius * np.sqrt(k / 32) * np.exp(1j * np.pi * (1 + 5**0.5) * k)
+    r = np.sqrt(np.square(height)[:, None] + np.square(np.abs(across[:, None] - spot)))
+    weight = r**-3
+    way: Floats = (weight * r).sum(1) / weight.sum(1)
+    return way
 
 
 def disk_share(height: NDArray[np.float64], across: NDArray[np.float64], radius: float) -> NDArray[np.float64]:

@@ -54,4 +54,6 @@ def calibrate_visibility(visibility: Path, tracks: Path, output: Path, entry: Li
         **{name: str(found.attrs[name]) for name in ("component", "box_lower_m", "box_upper_m", "findings")},
         **result.told,
     )
-    write_product(dataset, output, [visibility, tracks], entry.model_dump(mode="json"), "Visibility calibrated on tracks", "calibrate_visibility", entry.seed)
+    write_product(
+        dataset, output, [visibility, tracks], entry.model_dump(mode="json"), "Visibility calibrated on tracks", "calibrate_visibility", entry.seed
+    )

@@ -44,6 +44,7 @@ def fit_gradiometer(raw: Path, output: Path, entry: Ports) -> None:
         signals=_signals(found),
         contrast_knots=str(found.knots),
         uncommon_phase_noise_rad=f"{found.jitter:.3g}",
+        detection_noise_of_share=f"{found.detection:.3g}",
         shared_chi2_reduced=f"{found.chi2_reduced:.3f}",
         budget_notes=_notes(found, run),
     )
@@ -82,7 +83,7 @@ def _series(found: Gradiometer, run: Run, good: np.ndarray, names: list[str]) ->
         "interferometer_a": found.pairs[:, 0],
         "interferometer_b": found.pairs[:, 1],
         "offset": np.array([f.offset for f in fits]),
-        "offset_std": np.array([f.offset_std for f in fits]),
+        "offset_std": np.maximum([f.offset_std for f in fits], found.shared_std),
         "contrast": _whole(found.contrast.T, good).T,
         "coupling_value": coupling,
         "coupling_std": coupling_std,

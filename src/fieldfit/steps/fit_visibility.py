@@ -43,9 +43,18 @@ def fit_visibility(library: Path, output: Path, entry: Library) -> None:
             "loss": fitted.loss,
             "field_weights": weights,
         },
-        {"x": found.x.values, "y": found.y.values, "z": found.z.values, "axis": found.axis.values, "method": np.array(METHODS), "decade": fitted.decades},
+        {
+            "x": found.x.values,
+            "y": found.y.values,
+            "z": found.z.values,
+            "axis": found.axis.values,
+            "method": np.array(METHODS),
+            "decade": fitted.decades,
+        },
         field=description,
         **{name: str(found.attrs[name]) for name in PASSED_ON},
         **fitted.told,
     )
-    write_product(dataset, output, [library], entry.model_dump(mode="json"), f"Visibility field, {entry.component} light", "fit_visibility", entry.seed)
+    write_product(
+        dataset, output, [library], entry.model_dump(mode="json"), f"Visibility field, {entry.component} light", "fit_visibility", entry.seed
+    )

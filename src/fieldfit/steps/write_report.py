@@ -1,6 +1,6 @@
 """The report: every product's pictures on one page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -9,8 +9,6 @@ from fieldfit.io.text import write_text
 from fieldfit.report import design, dune, gradiometer, imaging, pictures
 from fieldfit.report.page import Section, page
 from fieldfit.report.picture import Picture
-
-Draw = Callable[[Sequence[Path]], list[Picture]]
 
 INTRO = "Neural fields fitted to experiment data through differentiable physics. Every number comes from the NetCDF products listed below each part."
 
@@ -26,22 +24,25 @@ def write_report(products: Sequence[Path], output: Path) -> None:
 
 
 def _section(experiment: str, name: str, paths: Sequence[Path]) -> Section:
-    draw = _drawer(experiment, paths)
-    return Section(f"{experiment}-{name}", f"{experiment.upper() if experiment != 'design' else 'Design'}: {name}", draw(paths), [_line(p) for p in paths])
+    title = f"{'Design' if experiment == 'design' else experiment.upper()}: {name}"
+    return Section(f"{experiment}-{name}", title, _pictures(experiment, paths), [_line(path) for path in paths])
 
 
-def _drawer(experiment: str, paths: Sequence[Path]) -> Draw:
-    """What draws an entry's products, told by their names."""
+def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
+    """An entry's pictures: which room draws them is told by the names of its products."""
+    named = {path.name: path for path in paths}
     if experiment == "dune":
-        return dune.pictures
+        return dune.pictures(named["visibility.nc"], named.get("calibration.nc"))
     if experiment == "design":
-        return design.pictures
-    if any(path.name == "gradiometer.nc" for path in paths):
-        return gradiometer.pictures
-    return imaging.pictures if len(paths) > 1 else pictures.pictures
+        return design.pictures(paths[0])
+    if "gradiometer.nc" in named:
+        return gradiometer.pictures(named["gradiometer.nc"])
+    densities = [path for path in paths if path.parent.name == "density"]
+    return imaging.pictures(densities, named["phase.nc"]) if densities else pictures.pictures(named["phase.nc"])
 
 
 def _line(path: Path) -> tuple[str, str]:
     with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
         a = found.attrs
-        return str(path), f"{a['title']}; fieldfit {a['fieldfit_version']}, commit {a['git_commit'][:12]}, configuration {a['config_sha256'][:12]}, seed {a['seed']}"
+        code = f"fieldfit {a['fieldfit_version']}, commit {a['git_commit'][:12]}"
+        return str(path), f"{a['title']}; {code}, configuration {a['config_sha256'][:12]}, seed {a['seed']}"

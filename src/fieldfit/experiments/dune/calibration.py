@@ -248,7 +248,14 @@ def _put(field: CalibratedField, state: State, efficiency: Tensor, light: Light)
 
 
 def _told(
-    predicted: Tensor, measured: Tensor, used: int, dead: Tensor, noise: tuple[float, float], strengths: tuple[float, float], simulated: Tensor, efficiency: Tensor
+    predicted: Tensor,
+    measured: Tensor,
+    used: int,
+    dead: Tensor,
+    noise: tuple[float, float],
+    strengths: tuple[float, float],
+    simulated: Tensor,
+    efficiency: Tensor,
 ) -> dict[str, str]:
     variance = noise[0] * predicted.clamp(min=0.1) + (noise[1] * predicted).square()
     chi2 = ((measured - predicted).square() / variance)[:, ~dead]

@@ -113,8 +113,8 @@ def share_of(box: Box, disks: Disks, channel: int) -> NDArray[np.float64]:
 def displaced_channels(values: Values, box: Box, disks: Disks, component: str) -> tuple[list[int], list[str]]:
     """Channels whose hottest voxels do not lie where geometry has them, and what to tell about it.
 
-    The centroid of the hottest voxels is compared with that of the voxels where the sensor is seen best. When most channels are
-    off, mirrored boxes and one common shift are tried. Reflected light does not peak at its sensor and is not judged.
+    The centroid of the hottest voxels is compared with that of the voxels where the sensor is seen best. When several are off,
+    mirrored boxes and one common shift are tried. Reflected light does not peak at its sensor and is not judged.
     """
     if component == "reflected":
         return [], []
@@ -137,18 +137,20 @@ def displaced_channels(values: Values, box: Box, disks: Disks, component: str) -
         f"geometry: the hottest voxels of {len(bad)} of {len(lit)} channels are not at their sensors (channel {bad[0]}: found at {_cm(h[k])} cm, "
         f"sensor at {_cm(disks.centre[bad[0]])} cm)"
     )
-    if 2 * len(bad) > len(lit):
+    if len(bad) > 1:
         middle = (np.array(box.lower) + np.array(box.upper)) / 2
-        mirrored = [a for a, name in enumerate("xyz") if _agree(_mirror(h, middle, a), e, limit)]
+        mirrored = [a for a in range(3) if _agree(_mirror(h, middle, a), e, limit)]
         shift = np.median(h - e, axis=0)
         if mirrored:
-            text += f": mirrored along {' or '.join('xyz'[a] for a in mirrored)}"
-        elif np.linalg.norm(shift) > limit and _agree(h - shift, e, limit):
-            text += f": shifted by {_cm(shift)} cm"
+            bad, text = lit, text + f": mirrored along {' or '.join('xyz'[a] for a in mirrored)}"
+        elif np.linalg.norm(shift) > diagonal and _agree(h - shift, e, diagonal):
+            bad, text = lit, text + f": shifted by {_cm(shift)} cm"
+        elif 2 * len(bad) > len(lit):
+            bad, text = lit, text + ": mirrored, shifted, other divisions, or another order of channels or voxels"
         else:
-            text += ": mirrored, shifted, other divisions, or another order of channels or voxels"
+            text += f": channels {_listed(bad)} swapped or misplaced"
     else:
-        text += f": channels {_listed(bad)} swapped or misplaced"
+        text += f": channel {bad[0]} misplaced"
     return bad, [text + "; these channels are fitted without the geometric factor"]
 
 
@@ -235,7 +237,7 @@ def _mirror(points: NDArray[np.float64], middle: NDArray[np.float64], axis: int)
 
 
 def _agree(found: NDArray[np.float64], expected: NDArray[np.float64], limit: float) -> bool:
-    return bool((np.linalg.norm(found - expected, axis=1) < limit).mean() > 0.8)
+    return bool((np.linalg.norm(found - expected, axis=1) < limit).mean() > 0.7)
 
 
 def _voxel(index: tuple[int, ...], box: Box) -> str:

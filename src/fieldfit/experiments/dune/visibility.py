@@ -1,9 +1,10 @@
 """The visibility of all channels as one field, fitted to a library's photon counts, and how well it does beside the table itself.
 
-    theta* = argmin  sum_vc  -log Poisson( N V_vc | N <v_c>_v )
+    theta* = argmin  sum_vc  -log Poisson( N V_vc | N <v_c>_v )  +  sum_k theta_k^2 / (2 sigma_k^2)
 
 Counts weigh themselves: var(log V) = 1 / (N V), and an empty voxel is a count of zero. A few voxels are held out. They decide at which
-step the fit is kept, and they measure the model's error.
+step the fit is kept, and they measure the model's error. The prior takes the weights for what they are at the start: normal, with the
+std sigma of a sine network's initialisation (three times that for the last layer, whose amplitude the data should set).
 
 Uncertainty of log v, two parts added in square:
 - noise: the field is fitted again, from another start, to a random half of the voxels. An efficient fit of half the data has twice the
@@ -12,6 +13,7 @@ Uncertainty of log v, two parts added in square:
 - misfit: what the network cannot follow, from the chi-square of held-out voxels, E[(n - m)^2 / m] - 1 = m (noise + misfit^2).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fieldfit.config import VisibilityFit
-from fieldfit.fields.visibility import VisibilityField
+from fieldfit.fields.visibility import OMEGA, VisibilityField
 from fieldfit.fitting.fit import Schedule, device_of, fit, generator_of
 from fieldfit.forward.visibility import expected_counts, in_chunks, voxel_mean
 from fieldfit.io.channels import Disks
@@ -28,7 +30,8 @@ from fieldfit.io.root_library import Box
 from fieldfit.likelihoods import poisson_deviance
 
 LAPLACE_VOXELS = 100_000  # from which the last layer's information is summed (scaled up for larger libraries)
-PRIOR_PRECISION = 1.0  # of a last-layer weight
+PRIOR_PRECISION = 1.0  # of a last-layer weight, for Laplace's approximation
+LAST_FREEDOM = 3.0  # of the last layer's prior, in its initial std
 BINS = 12  # of expected counts, for the scale of the uncertainty
 LEAST_VALUES = 20  # held-out values that a decade needs to be reported
 METHODS = ("field", "trilinear", "nearest", "counting noise alone")
@@ -62,7 +65,15 @@ class FittedVisibility:
 
 
 def fit_library(
-    values: Floats, masked: NDArray[np.bool_], box: Box, disks: Disks, photons: float, factor: list[bool], settings: VisibilityFit, seed: int, device: str
+    values: Floats,
+    masked: NDArray[np.bool_],
+    box: Box,
+    disks: Disks,
+    photons: float,
+    factor: list[bool],
+    settings: VisibilityFit,
+    seed: int,
+    device: str,
 ) -> FittedVisibility:
     """Fit one field to a library.
 
@@ -96,12 +107,30 @@ def _train(
         weight = grid.kept[rows]
         return (weight * poisson_deviance(grid.counts[rows], mean)).sum() / weight.sum().clamp(min=1)
 
+    values = max(1.0, float(grid.kept[fitted].sum()))
+
     def objective(_: int) -> Tensor:
-        return deviance(fitted[torch.randint(len(fitted), (min(settings.batch, len(fitted)),), generator=generator).to(fitted.device)])
+        # the deviance is twice minus the log-likelihood, and so is the penalty
+        return weight_penalty(field) / values + deviance(
+            fitted[torch.randint(len(fitted), (min(settings.batch, len(fitted)),), generator=generator).to(fitted.device)]
+        )
 
     schedule = Schedule(steps, settings.rate, check=max(1, steps // 24), patience=steps)
     result = fit([(list(field.parameters()), 1.0)], objective, schedule, (lambda: deviance(held)) if len(held) else None, "fit_visibility")
     return result.losses[:, 0].double().numpy(), int(result.kept_step[0])
+
+
+def weight_penalty(field: VisibilityField) -> Tensor:
+    """sum (theta / sigma)^2 over the network's weights, see the module's text; the last layer's bias is free."""
+    layers = [layer for layer in field.network.layers if isinstance(layer, torch.nn.Linear)]
+    total = torch.zeros((), device=layers[0].weight.device)
+    for k, layer in enumerate(layers):
+        bound = 1 / layer.in_features if k == 0 else math.sqrt(6 / layer.in_features) / OMEGA
+        sigma = bound / math.sqrt(3) * (LAST_FREEDOM if k == len(layers) - 1 else 1)
+        total = total + (layer.weight / sigma).square().sum()
+        if k < len(layers) - 1:
+            total = total + (layer.bias / sigma).square().sum()
+    return total
 
 
 def _grid(values: Floats, masked: NDArray[np.bool_], box: Box, photons: float, device: torch.device) -> Grid:

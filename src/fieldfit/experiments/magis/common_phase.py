@@ -1,12 +1,13 @@
 """Several interferometers under one laser: every shot has its own common phase, everything else is the run's.
 
     share_si = [1 + balance_i + C_i(s) cos(theta_s + Phi_i + m_si)] / 2                                       (forward.ports)
-    -2 log L = sum_si r_si^2 / V_si + log V_si,   V_si = P (1 - P) / N + (dP/dphi)^2 jitter^2
+    -2 log L = sum_si r_si^2 / V_si + log V_si,   V_si = P (1 - P) / N + detection^2 + (dP/dphi)^2 jitter^2
 
 theta_s: common laser phase of shot s, profiled out; Phi_i: static offsets, Phi_0 = 0; C_i(s): contrast, a spline in the shot's place in the
 file; m_si: known modulation. `jitter` is phase noise of the interferometers that is not common (a signal that is not yet modelled, for one),
-set so that chi-square is its degrees of freedom. An ellipse fit a block (Foster et al., Opt. Lett. 27, 951 (2002)) needs the offsets to stand
-still and is biased by noise; here each shot only has to be consistent with one theta.
+`detection` noise of the measured share beyond counting: near a turning point only the second is seen, which tells them apart. An ellipse fit
+a block (Foster et al., Opt. Lett. 27, 951 (2002)) needs the offsets to stand still and is biased by noise; here each shot only has to be
+consistent with one theta.
 """
 
 import itertools
@@ -23,6 +24,7 @@ from fieldfit.forward.ports import counting_variance, share, slope
 
 BLOCK = 8192  # shots whose slopes are in memory together
 ANGLES = 64  # common phases tried for a shot
+SURE = 3.0  # standard deviations of its square above which detection noise is believed
 JITTER_START = 0.05  # rad: lets the first fits forgive signals and rough offsets
 
 
@@ -38,7 +40,7 @@ class Shots:
 @dataclass(frozen=True)
 class Model:
     """offset, balance: (interferometer); knots: coefficients of the contrast's spline (interferometer, knot); common: theta (shot);
-    modulation (shot, interferometer) [rad]; jitter [rad]."""
+    modulation (shot, interferometer) [rad]; jitter [rad]; detection [1]."""
 
     offset: Tensor
     balance: Tensor
@@ -46,6 +48,7 @@ class Model:
     common: Tensor
     modulation: Tensor
     jitter: float
+    detection: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,15 @@ def fit_model(shots: Shots, start: Model, rounds: int = 4, steps: int = 8) -> Mo
     for _ in range(rounds):
         model = search_common(shots, model)
         model = _descend(shots, model, steps)
-        model = replace(model, jitter=_jitter(shots, model))
+        model = _with_noise(shots, model)
     return search_common(shots, model)
+
+
+def offset_covariance(shots: Shots, model: Model) -> Float[Tensor, "interferometer interferometer"]:
+    """Covariance of the static offsets with contrasts, balances and every common phase unknown; that of interferometer 0 is 0."""
+    _, covariance = solve(_equations(shots, model, _variance(shots, model).rsqrt()), 0.0)
+    at = torch.arange(len(model.offset), device=covariance.device) * (2 + model.knots.shape[1])
+    return covariance[at][:, at]
 
 
 def match(shots: Shots, model: Model) -> Match:
@@ -128,7 +138,8 @@ def search_common(shots: Shots, model: Model) -> Model:
     found = torch.empty_like(shots.place)
     for part in torch.arange(len(found), device=found.device).split(BLOCK):
         phase = angle[:, None, None] + model.offset + model.modulation[part]
-        variance = counting_variance(phase, contrast[part], model.balance, shots.atoms[part]) + (slope(phase, contrast[part]) * model.jitter).square()
+        variance = counting_variance(phase, contrast[part], model.balance, shots.atoms[part]) + model.detection**2
+        variance = variance + (slope(phase, contrast[part]) * model.jitter).square()
         misfit = ((shots.share[part] - share(phase, contrast[part], model.balance)).square() / variance + variance.log()).sum(-1)
         found[part] = angle[misfit.argmin(0)]
     model = replace(model, common=found)
@@ -211,7 +222,7 @@ def _residual(shots: Shots, model: Model) -> Tensor:
 
 def _variance(shots: Shots, model: Model) -> Tensor:
     phase, contrast = phases(model), contrast_of(model, shots.place)
-    return counting_variance(phase, contrast, model.balance, shots.atoms) + (slope(phase, contrast) * model.jitter).square()
+    return counting_variance(phase, contrast, model.balance, shots.atoms) + model.detection**2 + (slope(phase, contrast) * model.jitter).square()
 
 
 def _freedom(model: Model) -> int:
@@ -219,15 +230,32 @@ def _freedom(model: Model) -> int:
     return max(1, shots * (interferometers - 1) - (interferometers - 1) - interferometers * (1 + model.knots.shape[1]))
 
 
-def _jitter(shots: Shots, model: Model) -> float:
-    """The jitter with which chi-square equals its degrees of freedom; 0 where counting alone explains the scatter."""
-    squared = _residual(shots, model).square()
+def _with_noise(shots: Shots, model: Model) -> Model:
+    """The model with jitter and detection noise as its residuals have them.
+
+    A profiled residual has variance V_i (1 - H_i), H_i the share of the shot's common phase that port i decides. Squared residuals over 1 - H_i
+    are regressed on (1, slope^2) beyond counting, with weights (1 - H_i)^2 / V_i^2, until V stands (a method of moments, Amemiya, J. Econometrics
+    6, 365 (1977)). Neither can be negative; detection noise is only believed above SURE of its standard deviations.
+    """
     phase, contrast = phases(model), contrast_of(model, shots.place)
     counting, lever = counting_variance(phase, contrast, model.balance, shots.atoms), slope(phase, contrast).square()
-    low, high = 0.0, 1.0
-    if float((squared / counting).sum()) <= _freedom(model):
-        return 0.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if float((squared / (counting + lever * middle**2)).sum()) > _freedom(model) else (low, middle)
-    return high
+    inflate = shots.share.shape[0] * (shots.share.shape[1] - 1) / _freedom(model)  # what fitting the shared parameters took
+    squared = _residual(shots, model).square() * inflate
+    terms = torch.stack([torch.ones_like(lever), lever], -1).flatten(0, 1)
+    noise = torch.tensor([model.detection**2, model.jitter**2], dtype=terms.dtype, device=terms.device)
+    for _ in range(8):
+        variance = counting + noise[0] + lever * noise[1]
+        pull = lever / variance
+        free = 1 - pull / pull.sum(1, keepdim=True).clamp(min=1e-300)
+        weight = torch.where(free > 0.05, free / variance, 0.0).flatten()
+        beyond = (squared / free.clamp(min=0.05) - counting).flatten()
+        matrix = (terms * weight[:, None] ** 2).T @ terms
+        right = (terms * weight[:, None] ** 2).T @ beyond
+        both = torch.linalg.pinv(matrix, hermitian=True)
+        noise = both @ right
+        if noise[0] < SURE * (2 * both[0, 0]).sqrt():
+            noise = torch.stack([torch.zeros_like(noise[0]), right[1] / matrix[1, 1].clamp(min=1e-300)])
+        elif noise[1] < 0:
+            noise = torch.stack([right[0] / matrix[0, 0].clamp(min=1e-300), torch.zeros_like(noise[1])])
+        noise = noise.clamp(min=0.0)
+    return replace(model, detection=float(noise[0].sqrt()), jitter=min(float(noise[1].sqrt()), 1.0))

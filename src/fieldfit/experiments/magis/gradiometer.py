@@ -17,11 +17,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fieldfit.experiments.magis.common_phase import Model, Shots, contrast_of, first_guesses, fit_model, match, phases
+from fieldfit.experiments.magis.common_phase import Model, Shots, contrast_of, first_guesses, fit_model, match, offset_covariance, phases
 from fieldfit.experiments.magis.couplings import Regression, regress
 from fieldfit.forward.ports import counting_variance, share, slope
 
-KNOTS = (1, 2, 4, 8, 16, 32, 64)  # contrast drifts that are tried
+KNOTS = (1, 2, 4, 8, 16, 32, 64, 128)  # contrast drifts that are tried
+ALWAYS = 32  # knots up to which all are tried: a wave needs several before any of them pays
 SHOTS_A_KNOT = 20
 CURVED = 0.1  # std times |cot(phase)| above which an inverted cosine would be biased by its noise
 LARGEST_STD = 3.0  # rad: a shot at a turning point knows nothing; more than this is not worth telling
@@ -29,15 +30,21 @@ LARGEST_STD = 3.0  # rad: a shot at a turning point knows nothing; more than thi
 
 @dataclass(frozen=True)
 class Gradiometer:
-    """All pairs a < b. Series are (pair, shot) over the usable shots; regressions one a pair; model in the sign that was chosen."""
+    """All pairs a < b. Series are (pair, shot) over the usable shots; regressions one a pair.
+
+    shared_std: deviation of each pair's offset from the shared fit, with what contrasts and balances leave open; every shot of the pair has
+    that part in common. knots, jitter [rad], detection [1], chi2_reduced: of the shared fit.
+    """
 
     pairs: Int[np.ndarray, "pair 2"]
     phase: Float[np.ndarray, "pair shot"]
     std: Float[np.ndarray, "pair shot"]
     regressions: tuple[Regression, ...]
+    shared_std: Float[np.ndarray, "pair"]
     contrast: Float[np.ndarray, "shot interferometer"]
     knots: int
     jitter: float
+    detection: float
     chi2_reduced: float
 
 
@@ -70,8 +77,18 @@ def fit_run(
     phase, std = differences(shots, model)
     fits = tuple(regress(time, phase[k], std[k], auxiliary) for k in range(len(pairs)))
     found = match(shots, replace(model, jitter=0.0))
+    covariance = offset_covariance(shots, model).cpu().numpy()
     return Gradiometer(
-        pairs, phase, std, fits, contrast_of(model, shots.place).cpu().numpy(), model.knots.shape[1], model.jitter, found.chi2 / found.freedom
+        pairs=pairs,
+        phase=phase,
+        std=std,
+        regressions=fits,
+        shared_std=np.sqrt([covariance[a, a] + covariance[b, b] - 2 * covariance[a, b] for a, b in pairs]),
+        contrast=contrast_of(model, shots.place).cpu().numpy(),
+        knots=model.knots.shape[1],
+        jitter=model.jitter,
+        detection=model.detection,
+        chi2_reduced=found.chi2 / found.freedom,
     )
 
 
@@ -81,16 +98,16 @@ def pairs_of(interferometers: int) -> Int[np.ndarray, "pair 2"]:
 
 
 def choose_drift(shots: Shots, model: Model, largest: int) -> Model:
-    """The contrast's spline with the lowest BIC among KNOTS, each fitted; the search ends once two finer ones in a row have not paid."""
-    best, lowest, waited = model, np.inf, 0
+    """The contrast's spline with the lowest BIC among KNOTS, each fitted; beyond ALWAYS only while the finest is the best."""
+    best, lowest, previous = model, np.inf, 0
+    mean = contrast_of(model, shots.place).mean(0)
     for knots in KNOTS:
-        if knots > largest or waited == 2:
+        if knots > largest or (knots > ALWAYS and best.knots.shape[1] != previous):
             break
-        mean = contrast_of(model, shots.place).mean(0)
         trial = fit_model(shots, replace(model, knots=mean[:, None].repeat(1, knots)), rounds=3)
         criterion = match(shots, trial).score + np.log(shots.share.numel()) * trial.knots.numel()
-        better = criterion < lowest
-        best, lowest, waited = (trial, criterion, 0) if better else (best, lowest, waited + 1)
+        best, lowest = (trial, criterion) if criterion < lowest else (best, lowest)
+        previous = knots
     return best
 
 
@@ -117,7 +134,7 @@ def differences(shots: Shots, model: Model) -> tuple[Float[np.ndarray, "pair sho
 def own_phases(shots: Shots, model: Model) -> tuple[Float[Tensor, "shot interferometer"], Float[Tensor, "shot interferometer"]]:
     """(phi - theta - Phi, standard deviation) of every interferometer from its own ports, given the run's contrasts and balances."""
     expected, contrast = phases(model), contrast_of(model, shots.place)
-    deviation = counting_variance(expected, contrast, model.balance, shots.atoms).sqrt()
+    deviation = (counting_variance(expected, contrast, model.balance, shots.atoms) + model.detection**2).sqrt()
     lever = slope(expected, contrast)
     lever = torch.where(lever < 0, -1.0, 1.0) * lever.abs().clamp(min=1e-12)
     linear = (shots.share - share(expected, contrast, model.balance)) / lever
@@ -127,7 +144,8 @@ def own_phases(shots: Shots, model: Model) -> tuple[Float[Tensor, "shot interfer
     inverted = _wrapped(branch * torch.arccos(cosine.clamp(-1, 1)) - expected)
     sloping = (std / torch.tan(expected).abs().clamp(min=1e-12) < CURVED) & (cosine.abs() < 1) & (inverted.abs() < 0.5)
     at = torch.where(sloping, expected + inverted, expected)
-    std = counting_variance(at, contrast, model.balance, shots.atoms).sqrt() / slope(at, contrast).abs().clamp(min=1e-12)
+    deviation = (counting_variance(at, contrast, model.balance, shots.atoms) + model.detection**2).sqrt()
+    std = deviation / slope(at, contrast).abs().clamp(min=1e-12)
     change = torch.where(sloping, inverted, linear.clamp(-LARGEST_STD, LARGEST_STD))
     return model.modulation + change, std.clamp(max=LARGEST_STD)
 

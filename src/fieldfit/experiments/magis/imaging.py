@@ -30,7 +30,7 @@ from fieldfit.forward.imaging import light
 from fieldfit.likelihoods import poisson
 from fieldfit.priors import ridge
 
-PRIOR_STD = 0.2  # of the free logarithm, each grid
+PRIOR_STD = 0.5  # of the free logarithm, each grid
 MARGIN = 3.0  # log-likelihood of the held-out photons that an explicit fringe, or a free shape, must gain
 SCORING_STEPS = 25
 TOLERANCE = 0.03  # standard deviations

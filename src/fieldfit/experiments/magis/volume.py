@@ -78,7 +78,7 @@ def volume_of(
     use = torch.from_numpy(~bad)
     projector = build_projector(cameras, centres.to(torch.float32), pitch, photons_per_atom, binning, use, pitch**3 / lattices)
     x = (centres / half_width).to(torch.float32)
-    nodes = tuple(n for n in (5, 9, 17, 33, 65) if n <= side // 2 + 1)
+    nodes = tuple(n for n in (5, 9, 17, 33, 49) if n <= side // 2 + 1)
     i, j, k = np.unravel_index(index, (side, side, side))
     places = np.stack([i, j, k]) - pad
     inside = ((places >= 0) & (places < grid.voxels)).all(0)

@@ -1,0 +1,122 @@
+"""From simulated files to a calibration, step by step: what one step writes the next one reads, and `load_field` evaluates."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import fieldfit
+from fieldfit.config import Library, load_entry
+from fieldfit.report.dune import pictures
+from fieldfit.steps.calibrate_visibility import calibrate_visibility
+from fieldfit.steps.fit_visibility import fit_visibility
+from fieldfit.steps.read_library import read_library
+from fieldfit.steps.simulate_library import simulate_library
+from fieldfit.types import InputError
+
+SHARED = Path(__file__).parents[1] / "../shared/data/larsoft"
+
+
+def entry_in(folder: Path, **changes: Any) -> Library:
+    keys: dict[str, Any] = {
+        "format": "larsoft",
+        "library": str(folder / "library.root"),
+        "channels": str(folder / "channels.json"),
+        "tracks": str(folder / "tracks.h5"),
+        "photons_per_voxel": 1000,
+        "geometry": {"min_cm": [0, -50, 0], "max_cm": [100, 50, 160], "divisions": [6, 6, 8]},
+        "simulate": {"photons": 1000, "divisions": [6, 6, 8], "tracks": 12},
+        "fit": {"steps": 60, "width": 24, "batch": 256},
+    }
+    found: Library = load_entry("dune", keys | changes)
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("box")
+    entry = entry_in(folder)
+    assert entry.tracks is not None
+    simulate_library(entry.library, entry.channels, entry.tracks, folder / "truth.json", entry)
+    read_library(entry.library, entry.channels, folder / "library.nc", entry)
+    fit_visibility(folder / "library.nc", folder / "visibility.nc", entry)
+    calibrate_visibility(folder / "visibility.nc", entry.tracks, folder / "calibration.nc", entry)
+    return folder
+
+
+def test_the_library_is_sound(made: Path) -> None:
+    library = xr.open_dataset(made / "library.nc")
+    assert library.visibility.dims == ("channel", "x", "y", "z") and library.visibility.shape == (8, 6, 6, 8)
+    assert "geometry" not in library.attrs["findings"]
+    assert float(library.z.max()) == pytest.approx(1.5)
+
+
+def test_the_products_field_gives_its_own_grid(made: Path) -> None:
+    for name, variable in (("visibility", "visibility"), ("calibration", "visibility_calibrated")):
+        product = xr.open_dataset(made / f"{name}.nc")
+        points = np.stack(np.meshgrid(product.x, product.y, product.z, indexing="ij"), -1).reshape(-1, 3)
+        values = fieldfit.load_field(made / f"{name}.nc")(points)
+        assert np.allclose(values.T.reshape(product[variable].shape), product[variable], rtol=1e-3, atol=1e-9)
+
+
+def test_the_calibration_finds_the_dead_channel_and_the_efficiencies(made: Path) -> None:
+    calibration = xr.open_dataset(made / "calibration.nc")
+    truth = np.array(json.loads((made / "truth.json").read_text())["efficiency"])
+    assert np.array_equal(calibration.efficiency == 0, truth == 0) and np.array_equal(calibration.dead == 1, truth == 0)
+    alive = truth > 0
+    assert np.abs(calibration.efficiency.values[alive] / truth[alive] - 1).max() < 0.35  # few photons; the map takes the rest
+    assert int(calibration.track_used.sum()) == 12 * 5 // 7
+
+
+def test_the_report_has_its_pictures(made: Path) -> None:
+    found = pictures(made / "visibility.nc", made / "calibration.nc")
+    assert len(found) >= 3 and all(picture.caption and picture.figure.axes for picture in found)
+
+
+def test_too_many_fit_tracks_are_told(made: Path) -> None:
+    with pytest.raises(InputError, match="key 'fit_tracks' is 13, .* holds 12 tracks"):
+        calibrate_visibility(made / "visibility.nc", made / "tracks.h5", made / "none.nc", entry_in(made, fit_tracks=13))
+    assert not (made / "none.nc").exists()
+
+
+def test_tracks_of_another_detector_are_told(made: Path, tmp_path: Path) -> None:
+    with h5py.File(made / "tracks.h5") as source, h5py.File(tmp_path / "t.h5", "w") as other:
+        for name in source:
+            other[name] = source[name][()]
+        del other["pe_measured"]
+        other["pe_measured"] = np.ones((12, 5))
+    with pytest.raises(InputError, match="the library has 8 channels"):
+        calibrate_visibility(made / "visibility.nc", tmp_path / "t.h5", tmp_path / "none.nc", entry_in(made))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"geometry": None}, "key 'geometry' is missing"),
+        ({"simulate": {"photons": 1000, "divisions": [6, 6, 9]}}, "key 'simulate.divisions' is .6, 6, 9., 'geometry.divisions' is .6, 6, 8."),
+        ({"photons_per_voxel": 5}, "key 'photons_per_voxel' is 5, 'simulate.photons' is 1000"),
+    ],
+)
+def test_a_contradicting_simulation_is_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    entry = entry_in(tmp_path, **changes)
+    with pytest.raises(InputError, match=message):
+        simulate_library(entry.library, entry.channels, entry.tracks, tmp_path / "truth.json", entry)
+
+
+@pytest.mark.slow
+def test_the_reference_library_is_fitted_better_than_it_interpolates(tmp_path: Path) -> None:
+    if not (SHARED / "photon_library.root").is_file():
+        pytest.skip("the reference library is not here")
+    keys = {"format": "larsoft", "library": SHARED / "photon_library.root", "channels": SHARED / "channels.json", "photons_per_voxel": 300000}
+    entry = load_entry("dune", {k: str(v) if isinstance(v, Path) else v for k, v in keys.items()})
+    read_library(entry.library, entry.channels, tmp_path / "library.nc", entry)
+    fit_visibility(tmp_path / "library.nc", tmp_path / "visibility.nc", entry)
+    truth = np.load(SHARED / "truth_offgrid.npz", allow_pickle=False)
+    true = truth["visibility"] + truth["refl_visibility"]
+    found = fieldfit.load_field(tmp_path / "visibility.nc")(truth["position_cm"] * 0.01)
+    assert np.mean(2 * np.abs(found - true) / (found + true)) < 0.015
+    assert abs(found.sum() / true.sum() - 1) < 0.005

@@ -1,0 +1,96 @@
+"""A sound library has no findings; holes, inflated voxels and a wrong geometry are found and named."""
+
+import numpy as np
+import pytest
+
+from fieldfit.experiments.dune.library import check_library, counting_std, fill_masked, scatter_photons
+from fieldfit.io.channels import Disks
+from fieldfit.io.root_library import Box
+from fieldfit.simulate.optics import disk_share
+from fieldfit.types import VoxelQuality
+
+BOX = Box((0.0, -0.6, 0.0), (1.0, 0.6, 2.0), (10, 12, 20))
+PHOTONS = 50_000.0
+CENTRE = np.array([[-0.05, -0.3, 0.3], [-0.05, 0.3, 0.9], [-0.05, -0.2, 1.6], [0.5, 0.65, 1.0]])
+DISKS = Disks(CENTRE, np.array([[1.0, 0, 0]] * 3 + [[0, -1.0, 0]]), np.full(4, 0.1))
+
+
+def library(disks: Disks = DISKS, photons: float = PHOTONS, seed: int = 0) -> np.ndarray:
+    """(channel, x, y, z): solid angle and attenuation, counted."""
+    grid = np.stack(np.meshgrid(*BOX.centres(), indexing="ij"), -1)
+    mean = []
+    for centre, normal, radius in zip(disks.centre, disks.normal, disks.radius, strict=True):
+        away = grid - centre
+        height, square = away @ normal, np.square(away).sum(-1)
+        mean.append((disk_share(height, np.sqrt(np.maximum(square - height**2, 0)), radius) + 3e-4) * np.exp(-np.sqrt(square) / 2))
+    counted = np.random.default_rng(seed).poisson(photons * np.array(mean)) / photons
+    return np.where(counted > 0, counted, np.nan).astype(np.float32)
+
+
+def findings(values: np.ndarray, disks: Disks = DISKS) -> str:
+    return "\n".join(check_library(values, BOX, disks, PHOTONS, "total").findings)
+
+
+def test_a_sound_library_has_no_findings() -> None:
+    assert findings(library()) == ""
+
+
+def test_lost_jobs_are_masked_as_holes() -> None:
+    values = library()
+    line = values.transpose(0, 3, 2, 1).reshape(4, -1).copy()
+    line[:, 700:725] = np.nan
+    values = line.reshape(4, 20, 12, 10).transpose(0, 3, 2, 1)
+    checked = check_library(values, BOX, DISKS, PHOTONS, "total")
+    assert "25 of 2400 voxels have no row in any channel amid light, in 1 runs of consecutive voxels (the longest 25)" in checked.findings[0]
+    assert (checked.quality == VoxelQuality.masked).sum() == 100
+    filled = fill_masked(checked.values, checked.quality == VoxelQuality.masked)
+    whole = np.nan_to_num(library())
+    assert np.abs(filled - whole)[checked.quality == VoxelQuality.masked].mean() < 0.5 * whole.mean()
+
+
+def test_an_inflated_voxel_and_a_lost_row_are_masked() -> None:
+    values = library()
+    values[1, 4, 6, 10] *= 5
+    values[2, 2, 4, 15] = np.nan
+    checked = check_library(values, BOX, DISKS, PHOTONS, "total")
+    assert checked.quality[1, 4, 6, 10] == VoxelQuality.masked and checked.quality[2, 2, 4, 15] == VoxelQuality.masked
+    assert "channel 1: 1 voxels differ from their neighbours by more than a factor 2" in "\n".join(checked.findings)
+
+
+@pytest.mark.parametrize(("axis", "name"), [(1, "y"), (2, "z")])
+def test_a_mirrored_geometry_is_named(axis: int, name: str) -> None:
+    told = findings(np.flip(library(), axis + 1))
+    assert f"mirrored along {name}" in told
+
+
+def test_a_shifted_geometry_is_named() -> None:
+    shifted = Disks(CENTRE + [0, 0, 0.3], DISKS.normal, DISKS.radius)
+    told = findings(library(), shifted)
+    assert "not at their sensors" in told and "shifted by" in told
+
+
+def test_two_swapped_channels_are_named() -> None:
+    many = Disks(np.concatenate([CENTRE, CENTRE + [0, 0, 0.2]])[:7], np.tile([1.0, 0, 0], (7, 1)), np.full(7, 0.1))
+    many = Disks(many.centre, np.concatenate([DISKS.normal, DISKS.normal])[:7], many.radius)
+    told = findings(library(many)[[1, 0, 2, 3, 4, 5, 6]], many)
+    assert "channels 0, 1 swapped or misplaced" in told
+
+
+def test_a_channel_without_light_is_named() -> None:
+    values = library()
+    values[2] = np.nan
+    assert "channels 2 have no light anywhere" in findings(values)
+
+
+def test_photons_are_estimated_from_the_scatter_between_neighbours() -> None:
+    checked = check_library(library(), BOX, DISKS, None, "total")
+    assert abs(checked.photons / PHOTONS - 1) < 0.1
+    assert checked.counting.startswith("estimated") and "photons_per_voxel is not given" in checked.findings[0]
+    assert abs(scatter_photons(np.nan_to_num(library(photons=5000.0))) / 5000 - 1) < 0.15
+
+
+def test_counting_pulls_have_width_one() -> None:
+    many = np.array([np.nan_to_num(library(seed=s)) for s in range(40)])
+    pulls = (many - many.mean(0)) / counting_std(many, PHOTONS)
+    assert abs(pulls[:, many.mean(0) > 1e-4].std() - 1) < 0.05
+    assert np.allclose(counting_std(np.zeros(1, np.float32), 1000.0), 1e-3)
