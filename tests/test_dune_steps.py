@@ -78,7 +78,7 @@ def test_the_report_has_its_pictures(made: Path) -> None:
 
 
 def test_too_many_fit_tracks_are_told(made: Path) -> None:
-    with pytest.raises(InputError, match="key 'fit_tracks' is 13, .* holds 12 tracks"):
+    with pytest.raises(InputError, match=r"key 'fit_tracks' is 13, .* holds 12 tracks"):
         calibrate_visibility(made / "visibility.nc", made / "tracks.h5", made / "none.nc", entry_in(made, fit_tracks=13))
     assert not (made / "none.nc").exists()
 

@@ -66,7 +66,6 @@ rule calibrate_visibility:
     resources:
         mem_mb=4000,
         runtime=60,
-        gpu=1,
     params:
         entry=lambda w: params_of("dune", w.detector),
         code=code_hash("fieldfit.steps.calibrate_visibility"),

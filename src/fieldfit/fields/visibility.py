@@ -38,7 +38,7 @@ class VisibilityField(Field):
         factor: list[bool] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """centre [m], normal, radius [m] of each channel's disk; box: centre and half edges [m]; factor: for which the solid angle is used (None: all)."""
+        """centre [m], normal, radius [m] of each disk; box: centre and half edges [m]; factor: for which the solid angle is used (None: all)."""
         super().__init__()
         self._settings = {"centre": centre, "normal": normal, "radius": radius, "box_centre": box_centre, "box_half": box_half}
         self._settings |= {"width": width, "depth": depth, "factor": factor}

@@ -157,7 +157,8 @@ def _inside(branch: str, index: NDArray[Any], channel: NDArray[Any], voxel: NDAr
     if bad.any():
         k = int(np.argmax(bad))
         raise InputError(
-            f"{path}: {int(bad.sum())} rows have a {branch} outside 0 to {count - 1} (first: Voxel {voxel[k]}, OpChannel {channel[k]}), expected {why}"
+            f"{path}: {int(bad.sum())} rows have a {branch} outside 0 to {count - 1} "
+            f"(first: Voxel {voxel[k]}, OpChannel {channel[k]}), expected {why}"
         )
 
 

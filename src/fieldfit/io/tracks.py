@@ -17,7 +17,7 @@ OUTSIDE_SLACK = 1e-4  # m: points on a face of the box may be rounded outwards
 
 @dataclass(frozen=True)
 class Tracks:
-    """point (point, 3) [m]; photons (point); offset (track + 1): track t has the points offset[t] to offset[t + 1]; measured (track, channel) [pe]."""
+    """point (point, 3) [m]; photons (point); offset (track + 1): where each track's points begin and end; measured (track, channel) [pe]."""
 
     point: NDArray[np.float64]
     photons: NDArray[np.float64]

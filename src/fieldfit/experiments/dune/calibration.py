@@ -35,8 +35,12 @@ OUTLIER = 4.0  # deviations, beyond which a track pulls no harder (Huber, Ann. M
 
 @dataclass(frozen=True)
 class Light:
-    """Tracks as the scoring sees them, float64. visibility (point, channel) of the simulation; photons, track (point); measured (track, channel);
-    phi (point, term); psi (point, channel, 3), both with their mean over the fitted tracks' light removed: phi_mean (channel, term), psi_mean (channel, 3)."""
+    """Tracks as the scoring sees them, float64.
+
+    visibility (point, channel) of the simulation; photons, track (point); measured (track, channel);
+    phi (point, term); psi (point, channel, 3), its mean over the fitted tracks' light removed;
+    those means: phi_mean (channel, term), psi_mean (channel, 3).
+    """
 
     visibility: Tensor
     photons: Tensor
@@ -276,6 +280,7 @@ def _told(
         "noise": f"variance = {noise[0]:.3f} PE + ({noise[1]:.4f} PE)^2, from the residuals",
         "chi2_fitted": f"{float(chi2[:used].mean()):.4f}",
         "chi2_held_out": f"{float(chi2[used:].mean()):.4f}" if used < len(measured) else "none held out",
-        "pe_error_median": f"against {'held-out' if used < len(measured) else 'fitted'} measurements, their noise included: calibrated {median(predicted)}; "
+        "pe_error_median": f"against {'held-out' if used < len(measured) else 'fitted'} measurements, their noise included: "
+        f"calibrated {median(predicted)}; "
         f"one efficiency a channel {median(simulated * efficiency)}; one scale {median(simulated * scale)}",
     }

@@ -65,7 +65,8 @@ def check_library(raw: Values, box: Box, disks: Disks, photons: float | None, co
             if jump.any():
                 first = tuple(int(k) for k in np.argwhere(jump)[0])
                 findings.append(
-                    f"channel {c}: {int(jump.sum())} voxels differ from their neighbours by more than a factor {JUMP:g} (first: {_voxel(first, box)}); masked"
+                    f"channel {c}: {int(jump.sum())} voxels differ from their neighbours by more than a factor {JUMP:g} "
+                    f"(first: {_voxel(first, box)}); masked"
                 )
     return Checked(values, counting_std(values, photons), quality, photons, counting, tuple(findings))
 

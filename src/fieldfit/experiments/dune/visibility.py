@@ -87,7 +87,7 @@ def fit_library(
     share = in_chunks(lambda x: voxel_mean(field.geometric, x, grid.edges), grid.points)
     _start(field, grid, share)
     order = torch.randperm(len(grid.points), generator=generator)
-    aside = int(round(settings.held_out * len(order)))
+    aside = round(settings.held_out * len(order))
     held, fitted = order[:aside].to(machine), order[aside:].to(machine)
     loss, kept_step = _train(field, grid, share, fitted, held, settings, settings.steps, generator)
     half = _field(box, disks, factor, settings, generator).to(machine)
