@@ -50,7 +50,9 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
             continue
         known: dict[str, Any] = {"_FillValue": None}
         if variable.dtype.kind == "f" and name not in dataset.coords and variable.size:
-            chunks = tuple(1 if dim in ("shot", "channel") and variable.ndim > 2 else size for dim, size in zip(variable.dims, variable.shape, strict=True))
+            chunks = tuple(
+                1 if dim in ("shot", "channel") and variable.ndim > 2 else size for dim, size in zip(variable.dims, variable.shape, strict=True)
+            )
             known = {"_FillValue": np.nan, "zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
             known = known if variable.ndim else {"_FillValue": np.nan}
         encoding[str(name)] = known
