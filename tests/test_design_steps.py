@@ -164,5 +164,5 @@ def test_report_draws_every_product_of_the_study(design: Path, tmp_path: Path):
     assert all(picture.figures and picture.caption for picture in drawn)
     estimate_toy(tmp_path / "toy.nc", Toy(model="published_toy", events=50, scan=(1.0, 2.5)))
     assert len(pictures(tmp_path / "toy.nc")) == 2
-    with pytest.raises(ValueError, match="is a product of kind 'material', expected design or toy"):
+    with pytest.raises(InputError, match="is a product of kind 'material', expected 'design'"):
         pictures(design.with_name("1.nc"))

@@ -46,6 +46,15 @@ def test_coordinates_carry_no_fill_value(tmp_path):
         assert "_FillValue" not in found["scan"].encoding
 
 
+def test_a_file_counts_its_text_labels_and_names_them_beside(tmp_path):
+    write(toy(), tmp_path / "toy.nc")
+    with xr.open_dataset(tmp_path / "toy.nc") as raw:
+        assert raw.estimator.values.tolist() == [0, 1, 2]
+        assert raw.estimator.attrs["units"] == "1"
+        assert raw.estimator_label.values.tolist() == ["a", "b", "c"]
+    assert open_product(tmp_path / "toy.nc", "toy").gradient.sel(estimator="b", parameter="q").ndim == 0
+
+
 def test_killed_write_leaves_nothing(tmp_path, monkeypatch):
     def dies(self, path, **_):
         open(path, "w").write("half")

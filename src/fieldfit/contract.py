@@ -257,7 +257,14 @@ def reference_page() -> str:
             units = ", ".join(f"{f.value} {f.name}" for f in v.flags) if v.flags else ("text" if v.text else v.units)
             lines.append(f"| {name}{'' if v.required else ' (optional)'} | {v.dims} | {units} | {v.meaning} |")
         lines.append("")
-    lines += ["## Dimensions", "", "| name | units | meaning |", "|---|---|---|"]
+    lines += [
+        "## Dimensions",
+        "",
+        "A dimension with text labels counts 0, 1, ... in the file and has its labels in `{name}_label` (CF wants numbers in a coordinate).",
+        "",
+        "| name | units | meaning |",
+        "|---|---|---|",
+    ]
     lines += [f"| {name} | {'text' if v.text else v.units} | {v.meaning} |" for name, v in COORDINATES.items()]
     return "\n".join(lines) + "\n"
 

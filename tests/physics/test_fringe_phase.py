@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from fieldfit.config import Pictures, SimulatePictures
 from fieldfit.experiments.magis.pictures import Fringes, fit_fringes
+from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
 from fieldfit.simulate.pictures import Fringe, draw_fringe, photograph
 from fieldfit.steps.fit_pictures import fit_pictures
@@ -84,7 +84,7 @@ def test_step_writes_what_a_picture_gives_and_nan_for_the_rest(tmp_path: Path):
     entry = Pictures(format="pictures", raw=tmp_path / "p.npz", pixel_integrated=True, simulate=SimulatePictures(pictures=3, electrons=5e4))
     simulate_pictures(tmp_path / "p.npz", tmp_path / "truth.json", entry)
     fit_pictures(tmp_path / "p.npz", tmp_path / "phase.nc", entry)
-    data = xr.open_dataset(tmp_path / "phase.nc", decode_times=False)
+    data = open_product(tmp_path / "phase.nc", "phase")
     truth = json.loads((tmp_path / "truth.json").read_text())["fringes"]
     assert np.abs((data.phase - [f["phase_rad"] for f in truth] + np.pi) % (2 * np.pi) - np.pi).max() < 0.2
     assert np.abs(data.position.sel(axis="x") - [f["centre_m"][0] for f in truth]).max() < 3e-5
@@ -101,7 +101,7 @@ def test_reference_pictures_reach_their_bound(reference: Path, tmp_path: Path):
         np.savez(tmp_path / "some.npz", frames=found["frames"][:20], pixel_object_m=found["pixel_object_m"])
     fit_pictures(tmp_path / "some.npz", tmp_path / "phase.nc", Pictures(format="pictures", raw=raw))
     truth = json.loads((reference / "gradiometer" / "truth.json").read_text())["fringes"][:20]
-    data = xr.open_dataset(tmp_path / "phase.nc", decode_times=False)
+    data = open_product(tmp_path / "phase.nc", "phase")
     assert (data.status == Status.good).all()
     result = pulls(data.phase.values, np.array([f["phase_rad"] for f in truth]), data.phase_std.values, 2 * np.pi)
     assert abs(result.mean) < 4 * result.mean_std

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from fieldfit.config import Ports, SimulateRun
 from fieldfit.contract import BudgetStatus
 from fieldfit.experiments.magis.budget import TARGETS, budget
 from fieldfit.experiments.magis.gradiometer import Gradiometer, fit_run, pairs_of
 from fieldfit.forward.ports import counting_variance, information, pair_information, share, slope
+from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
 from fieldfit.simulate.ports import PortRun, Truth, simulate_run, write_run
 from fieldfit.steps.fit_gradiometer import fit_gradiometer
@@ -161,7 +161,7 @@ def test_step_keeps_every_shot_and_flags_the_bad_ones(tmp_path: Path):
     entry = Ports(format="ports", raw=tmp_path / "run.h5", simulate=SimulateRun(shots=120))
     simulate_ports(tmp_path / "run.h5", tmp_path / "truth.json", entry)
     fit_gradiometer(tmp_path / "run.h5", tmp_path / "gradiometer.nc", entry)
-    data = xr.open_dataset(tmp_path / "gradiometer.nc", decode_times=False)
+    data = open_product(tmp_path / "gradiometer.nc", "gradiometer")
     assert data.sizes["shot"] == 120
     assert (np.isfinite(data.differential_phase).all("pair") == (data.status == Status.good)).all()
     assert json.loads((tmp_path / "truth.json").read_text())["run"]["offsets"] == [0.0, 1.1, 2.1]
@@ -176,7 +176,7 @@ def test_run_without_auxiliary_channels_says_that_couplings_are_not_measured(tmp
     with h5py.File(tmp_path / "run.h5", "r+") as file:
         del file["cloud_position_m"], file["relative_intensity"]
     fit_gradiometer(tmp_path / "run.h5", tmp_path / "g.nc", Ports(format="ports", raw=tmp_path / "run.h5"))
-    data = xr.open_dataset(tmp_path / "g.nc", decode_times=False)
+    data = open_product(tmp_path / "g.nc", "gradiometer")
     assert np.isnan(data.coupling_value).all()
     assert int(data.budget_status.sel(budget="position a shot")) == BudgetStatus.not_measured
     good = data.status == Status.good
@@ -195,7 +195,7 @@ def test_reference_run_reaches_its_bound(reference: Path, tmp_path: Path):
     raw = reference / "gradiometer" / "run_gradiometer.h5"
     fit_gradiometer(raw, tmp_path / "g.nc", Ports(format="ports", raw=raw))
     truth = json.loads((reference / "gradiometer" / "truth.json").read_text())["run"]
-    data = xr.open_dataset(tmp_path / "g.nc", decode_times=False)
+    data = open_product(tmp_path / "g.nc", "gradiometer")
     k = int(np.argmin(np.abs(data.signal_frequency.values - truth["frequency_hz"])))
     pair = int(np.argmax(data.offset.values))
     assert data.signal_amplitude[pair, k] == pytest.approx(truth["amplitude_rad"], abs=4 * float(data.signal_amplitude_std[pair, k]))

@@ -52,7 +52,7 @@ def generator_of(seed: int, device: torch.device | str = "cpu") -> torch.Generat
 class Adam:
     """Kingma and Ba, arXiv 1412.6980, algorithm 1.
 
-    Ten lines of our own: building torch's optimiser imports its compiler, 7 CPU-seconds a job on the machine this was measured on.
+    Ten lines of our own: building torch's optimiser imports its compiler, seconds of every job.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:

@@ -44,6 +44,7 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
     """Write `dataset` with provenance, compressed, under a temporary name in the same folder, then rename it."""
     path = Path(path)
     dataset = dataset.assign_attrs(attributes(inputs, config, seed, title, step))
+    dataset = numbered(dataset)
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in "OUS":
@@ -86,6 +87,22 @@ def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None)
     absent = [name for name, v in PRODUCTS[kind].items() if v.required and name not in dataset]
     if absent:
         raise InputError(f"{path}: variables {', '.join(absent)} are missing, expected them in a {kind} product")
+    return labelled(dataset)
+
+
+def numbered(dataset: xr.Dataset) -> xr.Dataset:
+    """Dimensions with text labels as a file holds them: CF wants numbers in a coordinate, so `axis` counts and `axis_label` names."""
+    for dim in [str(dim) for dim in dataset.sizes if COORDINATES[str(dim)].text]:
+        label = dataset[dim].variable
+        number = xr.Variable((dim,), np.arange(len(label), dtype=np.int32), {"long_name": f"index into {dim}_label", "units": "1"})
+        dataset = dataset.assign_coords({dim: number, f"{dim}_label": label})
+    return dataset
+
+
+def labelled(dataset: xr.Dataset) -> xr.Dataset:
+    """The inverse of `numbered`: `dataset.sel(axis="x")` works."""
+    for dim in [str(dim) for dim in dataset.sizes if f"{dim}_label" in dataset.coords]:
+        dataset = dataset.assign_coords({dim: dataset[f"{dim}_label"].variable}).drop_vars(f"{dim}_label")
     return dataset
 
 

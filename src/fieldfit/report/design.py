@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
 
 _LABELS = {"field": "field", "binarised": "field > 0.5", "best_ring": "best ring", "filled_region": "region filled"}
@@ -17,15 +18,12 @@ _PUBLISHED = {"score": (2.56, 12.6), "score_baseline": (2.62, 4.57), "numeric": 
 
 
 def pictures(path: Path) -> list[Picture]:
-    """Pictures of a design product (`design.nc`) or of a toy product (`toy.nc`). Raises ValueError for another kind."""
-    with xr.open_dataset(path, engine="h5netcdf") as found:
-        dataset = found.load()
-    kind = dataset.attrs["product"]
-    if kind == "design":
-        return [layout(dataset), comparison(dataset), trace(dataset)]
-    if kind == "toy":
-        return [estimators(dataset), landscape(dataset)]
-    raise ValueError(f"{path}: is a product of kind {kind!r}, expected design or toy")
+    """Pictures of a design product (`design.nc`) or of a toy product (`toy.nc`). Raises InputError for another kind."""
+    if path.name == "toy.nc":
+        toy = open_product(path, "toy")
+        return [estimators(toy), landscape(toy)]
+    design = open_product(path, "design")
+    return [layout(design), comparison(design), trace(design)]
 
 
 def layout(design: xr.Dataset) -> Picture:

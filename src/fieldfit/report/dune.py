@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
 
 DECADE = r"$10^{%d}$"
@@ -14,12 +15,10 @@ DECADE = r"$10^{%d}$"
 
 def pictures(visibility: Path, calibration: Path | None = None) -> list[Picture]:
     """A slice of the field beside the table, its errors beside the baselines, and what the tracks say."""
-    with xr.open_dataset(visibility) as found:
-        dataset = found.load()
+    dataset = open_product(visibility, "visibility")
     drawn = [_slice(dataset), _errors(dataset)]
     if calibration is not None:
-        with xr.open_dataset(calibration) as found:
-            measured = found.load()
+        measured = open_product(calibration, "calibration")
         drawn += [_tracks(measured), _efficiencies(measured)]
     return drawn
 

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldfit.contract import BudgetStatus
+from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
 
 MRAD = 1e3
@@ -15,8 +16,7 @@ COLOURS = {BudgetStatus.passed: "#2f7d4f", BudgetStatus.failed: "#b3392f", Budge
 
 def pictures(path: Path) -> list[Picture]:
     """Four pictures of one run."""
-    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
-        data = found.load()
+    data = open_product(path, "gradiometer")
     return [_series(data), _noise(data), _sines(data), _budget(data)]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
 from fieldfit.types import Status
 
@@ -17,15 +18,14 @@ def pictures(densities: Sequence[Path], phase: Path) -> list[Picture]:
     """The first good shot's density and profile, and the run's phase and cloud, shot by shot."""
     drawn = []
     for path in densities:
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as block:
-            good = np.flatnonzero(block.status.values == Status.good)
-            if good.size:
-                one = block.isel(shot=int(good[0])).load()
-                drawn += [_slices(one), _profile(one)]
-                break
-    with xr.open_dataset(phase, engine="h5netcdf", decode_times=False) as run:
-        drawn += [_series(run.load()), _clouds(run)]
-    return drawn
+        block = open_product(path, "density", chunks={"shot": 1})
+        good = np.flatnonzero(block.status.values == Status.good)
+        if good.size:
+            one = block.isel(shot=int(good[0])).load()
+            drawn += [_slices(one), _profile(one)]
+            break
+    run = open_product(phase, "phase")
+    return [*drawn, _series(run), _clouds(run)]
 
 
 def _slices(shot: xr.Dataset) -> Picture:

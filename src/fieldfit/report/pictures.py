@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
 from fieldfit.types import Status
 
@@ -14,8 +15,7 @@ MRAD, UM = 1e3, 1e6
 
 def pictures(path: Path) -> list[Picture]:
     """Two pictures of one run."""
-    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
-        data = found.load()
+    data = open_product(path, "phase")
     return [_phases(data), _fringes(data)]
 
 
