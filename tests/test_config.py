@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from fieldfit.config import Config, default_yaml, load_config, load_entry, load_study, schema_json
+from fieldfit.config import Config, load_config, load_entry, load_study
+from fieldfit.schema import default_yaml, schema_json
 from fieldfit.types import InputError
 
 SHOTS = {"format": "tiff", "raw": "shots", "cameras": "cameras.json"}
@@ -16,7 +17,7 @@ def refusal(mapping: dict) -> str:
 
 
 def test_printed_defaults_and_schema_are_in_step(checkout):
-    hint = "uv run python -m fieldfit.config"
+    hint = "uv run python -m fieldfit.schema"
     assert (checkout / "config/defaults.yaml").read_text() == default_yaml(), hint
     assert (checkout / "config/schema.json").read_text() == schema_json(), hint
 

@@ -1,14 +1,12 @@
 """The configuration: what a user may write, what each key means, and what it is when left out.
 
-The default YAML (`config/defaults.yaml`) and the JSON schema (`config/schema.json`) are printed from these models by
-`python -m fieldfit.config`; a test holds them in step.
+The default YAML and the JSON schema are printed from these models by `fieldfit.schema`.
 """
 
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from fieldfit.types import InputError, nearest
@@ -370,42 +368,3 @@ def _keys_at(where: list[str]) -> list[str]:
 def _description(where: list[str]) -> str:
     field = _model_at(where[:-1]).model_fields.get(where[-1])
     return (field.description if field else None) or "a value"
-
-
-def default_yaml() -> str:
-    """Every key with its default and description, as commented YAML."""
-    lines = ["# Every key, its default and its meaning. Printed from fieldfit.config; do not edit: uv run python -m fieldfit.config"]
-    for section, models in ENTRY_MODELS.items():
-        lines.append(f"{section}:")
-        for name, model in models.items():
-            lines.append(f"  # {(model.__doc__ or '').strip()}")
-            lines.append(f"  my_{name}:")
-            lines += _yaml_of(model, "    ", {"format": name} if section != "design" else {"model": name})
-    return "\n".join(lines) + "\n"
-
-
-def _yaml_of(model: type[BaseModel], indent: str, given: dict[str, Any]) -> list[str]:
-    lines = []
-    for key, field in model.model_fields.items():
-        if key in given:
-            text = given[key]
-        elif field.is_required():
-            text = "REQUIRED"
-        else:
-            default = field.get_default(call_default_factory=True)
-            if isinstance(default, BaseModel):
-                lines += [f"{indent}{key}:  # {field.description}", *_yaml_of(type(default), indent + "  ", {})]
-                continue
-            text = yaml.safe_dump(list(default) if isinstance(default, tuple) else default, default_flow_style=True).split("\n")[0]
-        lines.append(f"{indent}{key}: {text}  # {field.description}")
-    return lines
-
-
-def schema_json() -> str:
-    """JSON schema of the configuration."""
-    return json.dumps(Config.model_json_schema(), indent=1) + "\n"
-
-
-if __name__ == "__main__":
-    Path("config/defaults.yaml").write_text(default_yaml())
-    Path("config/schema.json").write_text(schema_json())
