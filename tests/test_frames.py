@@ -90,7 +90,7 @@ def test_a_block_of_bad_shots_is_refused_with_every_reason(raw: Path) -> None:
 
 
 def camera(name: str) -> Camera:
-    return Camera(name, (0, 0, 0.1), (0, 0, -1), (1, 0, 0), (0, 1, 0), 0.016, 0.004, 0.1, 2.4e-6, 24, 20, 0.7, 2.31)
+    return Camera(name, (0.0, 0.0, 0.1), (0.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 0.016, 0.004, 0.1, 2.4e-6, 24, 20, 0.7, 2.31)
 
 
 CAMERAS = [camera("0"), camera("1")]

@@ -30,9 +30,10 @@ def field_of(dataset: xr.Dataset, path: Path) -> Field:
     try:
         told = json.loads(dataset.attrs["field"])
         field = _family(told["family"])(**told["settings"])
-    except (AttributeError, ImportError, KeyError, TypeError, json.JSONDecodeError) as error:
+        layout = [(str(name), [int(size) for size in shape]) for name, shape in told["layout"]]
+        set_weights(field, torch.from_numpy(np.array(dataset["field_weights"].values, np.float32)), layout)
+    except (AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the attribute `field` does not describe a field of this version ({error!r})") from None
-    set_weights(field, torch.from_numpy(np.array(dataset["field_weights"].values, np.float32)), told["layout"])
     return field.eval()
 
 
