@@ -37,6 +37,9 @@ def params_of(section, name):
     return getattr(plan.config, section)[name].model_dump(mode="json")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/magis.smk"
 include: "workflow/rules/dune.smk"

@@ -6,7 +6,7 @@ rule write_report:
     input:
         plan.everything(),
     output:
-        REPORT,
+        report(REPORT, caption="../report/page.rst", category="fieldfit"),
     log:
         "logs/write_report.log",
     benchmark:
