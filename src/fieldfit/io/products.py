@@ -1,6 +1,5 @@
 """Products: NetCDF-4 files built from the contract, written whole or not at all."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fieldfit.contract import COORDINATES, PRODUCTS, Variable
+from fieldfit.io.whole import whole
 from fieldfit.provenance import attributes
 from fieldfit.types import InputError, nearest
 
@@ -57,13 +57,8 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
             known = {"_FillValue": np.nan, "zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
             known = known if variable.ndim else {"_FillValue": np.nan}
         encoding[str(name)] = known
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole(path) as unfinished:
         dataset.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None) -> xr.Dataset:

@@ -6,8 +6,6 @@ channel, and one dead channel.
 """
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import uproot
 from numpy.typing import NDArray
 
 from fieldfit.config import Geometry, SimulateLibrary
+from fieldfit.io.whole import whole
 from fieldfit.simulate.optics import Detector, count_photons, expect_photons
 from fieldfit.types import InputError
 from fieldfit.units import CM
@@ -143,11 +142,15 @@ def make_files(
         "visibility": visibility_at(detector, points, TRUTH_SAMPLES, generator).tolist(),
         "efficiency_times_visibility": (efficiency * visibility_at(real, points, TRUTH_SAMPLES, generator)).tolist(),
     }
-    _whole(library, lambda path: write_root(path, counts / settings.photons))
-    _whole(channels, lambda path: path.write_text(json.dumps(_sensors(detector), indent=1) + "\n"))
+    with whole(library) as unfinished:
+        write_root(unfinished, counts / settings.photons)
+    with whole(channels) as unfinished:
+        unfinished.write_text(json.dumps(_sensors(detector), indent=1) + "\n")
     if tracks is not None:
-        _whole(tracks, lambda path: write_tracks(path, muons, generator.poisson(mean)))
-    _whole(truth, lambda path: path.write_text(json.dumps(told) + "\n"))
+        with whole(tracks) as unfinished:
+            write_tracks(unfinished, muons, generator.poisson(mean))
+    with whole(truth) as unfinished:
+        unfinished.write_text(json.dumps(told) + "\n")
 
 
 def write_root(path: Path, visibility: NDArray[np.float64]) -> None:
@@ -179,14 +182,3 @@ def _sensors(detector: Detector) -> list[dict[str, Any]]:
 
 def _told(detector: Detector) -> dict[str, float]:
     return {"absorption_m": detector.absorption, "scattering_m": detector.scattering, "reflectivity": detector.reflectivity}
-
-
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write under a temporary name in the same folder, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

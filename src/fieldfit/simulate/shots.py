@@ -9,7 +9,6 @@ NumPy only.
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import tifffile
 
 from fieldfit.config import SimulateShots
+from fieldfit.io.whole import whole
 from fieldfit.units import TAU, UM
 
 SIZE_M = 0.5e-3  # rms size of the cloud
@@ -148,9 +148,8 @@ def write_shots(folder: Path, cameras: Path, truth: Path, entry: SimulateShots, 
     for shot, cloud in enumerate(clouds):
         frames = shot_of(layout, cloud, photons_per_atom, np.random.default_rng([seed, 1, shot]))
         path = folder / f"shot{shot:04d}.tif"
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-        tifffile.imwrite(unfinished, frames, photometric="minisblack", compression="zlib", metadata=None)
-        os.replace(unfinished, path)
+        with whole(path) as unfinished:
+            tifffile.imwrite(unfinished, frames, photometric="minisblack", compression="zlib", metadata=None)
         dark: dict[str, Any] = {"shot": shot, "dark": True}
         told.append(dark if cloud is None else {"shot": shot, "dark": False, **_told(cloud)})
     _write_json(cameras, layout)
@@ -169,7 +168,5 @@ def _told(cloud: Cloud) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(unfinished, path)
+    with whole(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")

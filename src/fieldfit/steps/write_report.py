@@ -5,7 +5,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from fieldfit.io.text import write_text
+from fieldfit.io.whole import whole
 from fieldfit.report import design, dune, gradiometer, imaging, pictures
 from fieldfit.report.page import Section, page
 from fieldfit.report.picture import Picture
@@ -20,7 +20,8 @@ def write_report(products: Sequence[Path], output: Path) -> None:
         parts = path.parts[path.parts.index("results") + 1 :]
         entries.setdefault((parts[0], parts[1]), []).append(path)
     sections = [_section(experiment, name, paths) for (experiment, name), paths in entries.items()]
-    write_text(output, page("fieldfit", INTRO, sections))
+    with whole(output) as unfinished:
+        unfinished.write_text(page("fieldfit", INTRO, sections))
 
 
 def _section(experiment: str, name: str, paths: Sequence[Path]) -> Section:
