@@ -18,7 +18,7 @@ from fieldfit.config import Imaging
 from fieldfit.experiments.magis.densities import on_grid
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
 from fieldfit.experiments.magis.mlem import mlem
-from fieldfit.experiments.magis.start import moments, strongest_wave
+from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import axis_of, volume_of
 from fieldfit.forward.imaging import seen
 from fieldfit.io.cameras import read_cameras
@@ -42,12 +42,13 @@ def main() -> None:
     cameras = read_cameras(given.cameras)
     block = read_block(given.raw, given.shots, (len(cameras), cameras[0].rows, cameras[0].columns))
     frames = xr.DataArray(block.frames, dims=("shot", "view", "row", "column"), coords={"shot": given.shots})
-    found, _ = calibrated(frames, block.status, cameras, entry.saturation)
+    found, _ = calibrated(frames, block.status, cameras, entry.saturation or block.full_scale)
     light, bad = found.electrons.values.astype(float), found.bad.values
     pedestal = np.array([camera.pedestal for camera in cameras])[:, None, None]
     began = time.perf_counter()
-    starts = [moments(cameras, image, ~bad, entry.photons_per_atom) for image in light]
-    waves = [strongest_wave(cameras, image, (image + pedestal).sum((1, 2)), start) for image, start in zip(light, starts, strict=True)]
+    views = views_of(cameras)
+    starts = [moments(views, image, ~bad, entry.photons_per_atom) for image in light]
+    waves = [strongest_wave(views, image, (image + pedestal).sum((1, 2)), start) for image, start in zip(light, starts, strict=True)]
     volume = volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom)
     built = time.perf_counter() - began
     counts = seen(volume.projector, torch.from_numpy(np.rint(light + pedestal)).to(torch.float32))

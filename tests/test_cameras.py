@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
+from fieldfit.geometry.lens import pixel_position
 from fieldfit.io.cameras import read_cameras
 from fieldfit.simulate.shots import ring_of_cameras
 from fieldfit.types import InputError
@@ -85,3 +88,59 @@ def test_an_absent_or_broken_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as a camera description"):
         read_cameras(tmp_path / "broken.json")
+
+
+DOME = Path(__file__).parents[1] / "../shared/data/dome/cameras.json"
+
+
+def mirrored(**changes: Any) -> dict[str, Any]:
+    camera = {**ring_of_cameras()["cameras"][0], "resolution_hw": [1200, 1200]}
+    mirrors = [{"center_m": [0.12, y, 0.0], "normal": [1.0, 0.0, 0.0], "radius_m": 0.003} for y in (0.0, 0.01)]
+    # A mirror behind the cloud: the camera at x = 0.175 sees the cloud's image beyond it.
+    return {"cameras": [{**camera, "lens_position_m": [0.355, 0.0, 0.0], "mirrors": [{**m, **changes} for m in mirrors]}]}
+
+
+def test_the_reference_dome_is_read_as_one_camera_with_mirrors() -> None:
+    if not DOME.exists():
+        pytest.skip("shared/data/dome is not here")
+    told = json.loads(DOME.read_text())["views"]
+    views = read_cameras(DOME)
+    assert len(views) == 18
+    assert {view.frame for view in views} == {0}
+    assert {view.sensor for view in views} == {(2560, 2560)}
+    for view, truth in zip(views, told, strict=True):
+        row, column, _ = (float(part) for part in pixel_position(view, torch.zeros(1, 3, dtype=torch.float64)))
+        assert (row + view.corner[0], column + view.corner[1]) == pytest.approx(truth["image_center_rowcol"], abs=1e-6)
+        handed = np.dot(np.cross(view.up, view.look), view.left)
+        assert handed == pytest.approx(-1)  # a mirror turns left- into right-handed
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"radius": 1}, "unknown key 'radius'.*radius_m"),
+        ({"normal": [1.0, 1.0, 0.0]}, "length 1.41.*unit vector"),
+        ({"radius_m": -1.0}, "'radius_m' is -1.0, expected a number above 0"),
+        ({"center_m": [0.12, 0.0]}, "2 values"),
+    ],
+)
+def test_each_fault_of_a_mirror_is_told(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        read_cameras(written(tmp_path, mirrored(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("glass", {"thickness": 0.006, "index": 1.5}, "'glass'.*thickness_m"),
+        ("glass", {"thickness_m": 0.006, "index": 0.5}, "'index' is 0.5, expected a number of at least 1"),
+        ("distortion", {"k9": 1.0}, "'distortion'.*k1, k2, p1, p2, k3"),
+        ("distortion", {"k1": "much"}, "'k1'"),
+        ("mirrors", [], "expected a list of mirrors"),
+    ],
+)
+def test_each_fault_of_glass_and_distortion_is_told(tmp_path: Path, key: str, value: Any, told: str) -> None:
+    layout = ring_of_cameras()
+    layout["cameras"][2][key] = value
+    with pytest.raises(InputError, match=told):
+        read_cameras(written(tmp_path, layout))

@@ -9,7 +9,7 @@ import torch
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.experiments.magis.imaging import thinned
-from fieldfit.experiments.magis.start import moments, strongest_wave
+from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.simulate.shots import Cloud, ring_of_cameras, shot_of
 from fieldfit.units import TAU
@@ -40,7 +40,7 @@ def fitted(clouds: list[Cloud], entry: Imaging = ENTRY, seed: int = 0) -> Densit
 
 def test_moments_of_the_views_are_those_of_the_cloud() -> None:
     cloud = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, 0.0, 0.0, 200_000)
-    found = moments(CAMERAS, electrons_of(cloud, 1), np.ones((6, 200, 200), bool), 1000.0)
+    found = moments(views_of(CAMERAS), electrons_of(cloud, 1), np.ones((6, 200, 200), bool), 1000.0)
     assert np.allclose(found.centre, cloud.centre, atol=8e-6)
     assert np.allclose(np.sqrt(np.diag(found.covariance)), cloud.size, rtol=0.05)
     assert found.atoms == pytest.approx(200_000, rel=0.05)
@@ -50,8 +50,8 @@ def test_the_spectra_give_the_wave_vector_and_none_where_there_is_no_wave() -> N
     for contrast in (0.6, 0.0):
         cloud = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, contrast, 0.7, 200_000)
         light = electrons_of(cloud, 2)
-        start = moments(CAMERAS, light, np.ones(light.shape, bool), 1000.0)
-        wave = strongest_wave(CAMERAS, light, (light + 2.31).sum((1, 2)), start)
+        start = moments(views_of(CAMERAS), light, np.ones(light.shape, bool), 1000.0)
+        wave = strongest_wave(views_of(CAMERAS), light, (light + 2.31).sum((1, 2)), start)
         if contrast:
             assert wave is not None
             assert wave.vector[1] == pytest.approx(cloud.wave_number, abs=0.3 / 4e-4)

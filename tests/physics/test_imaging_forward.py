@@ -9,7 +9,7 @@ import torch
 
 from fieldfit.forward.imaging import back_projected, binned, build_projector, light, mean_electrons
 from fieldfit.geometry.cameras import Camera
-from fieldfit.geometry.lens import blur_radius, electrons_per_photon, pixel_position
+from fieldfit.geometry.lens import images
 from fieldfit.simulate.shots import ring_of_cameras, traced
 
 LAYOUT = ring_of_cameras()
@@ -69,7 +69,7 @@ def test_a_point_source_lands_where_the_lens_law_says_with_the_electrons_of_its_
 def test_no_light_is_lost_between_pixels_or_by_binning() -> None:
     n = torch.full((27, 1), 1e15, dtype=torch.float64)
     fine, coarse = (build_projector(cameras(), lattice(3), PITCH, 1000.0, b) for b in (1, 2))
-    expected = sum(float((1000 * PITCH**3 * 1e15 * electrons_per_photon(c, lattice(3))).sum()) for c in cameras())
+    expected = sum(float((1000 * PITCH**3 * 1e15 * images(c, lattice(3)).electrons).sum()) for c in cameras())
     assert float(light(fine, n).sum()) == pytest.approx(expected, rel=1e-6)
     assert float(light(coarse, n).sum()) == pytest.approx(expected, rel=1e-6)
     whole = torch.zeros(1, 6 * 60 * 60, dtype=torch.float64)
@@ -111,7 +111,7 @@ def test_image_of_a_voxel_agrees_with_photons_traced_through_the_aperture(view: 
 
 def test_blur_vanishes_in_focus_and_grows_as_stated() -> None:
     camera = cameras(200)[0]
-    _, _, depth = pixel_position(camera, torch.tensor([[0.0, 0.0, 0.0], [1e-3, 0.0, 0.0]], dtype=torch.float64))
-    blur = blur_radius(camera, depth) * camera.pixel_at_object
+    seen = images(camera, torch.tensor([[0.0, 0.0, 0.0], [1e-3, 0.0, 0.0]], dtype=torch.float64))
+    blur = 2 * seen.row_blur * camera.pixel_at_object  # a disc's radius is twice its standard deviation along an axis
     assert float(blur[0]) == pytest.approx(0, abs=1e-9)
     assert float(2 * blur[1]) == pytest.approx(2 * camera.radius * 1e-3 / 0.175, rel=0.02)

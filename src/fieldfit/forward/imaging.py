@@ -4,8 +4,8 @@
 
 n_v: number density at the centre of voxel v; V: its volume; e: electrons for a photon emitted there (`geometry.lens`);
 w_pv: share of the voxel's image that falls on pixel p. Along each sensor axis the image is the voxel's square convolved with the
-aperture's blur and integrated over the pixel. A disc of radius a and a square of edge a sqrt(3) have the same variance a^2/4, and
-their spectra differ by 5e-4 (ka)^4 only, so the blur is separable as well. A cube projects with variance h^2/12 along any direction.
+blur of the lens's open part and integrated over the pixel; a box of the blur's variance stands for it. For a disc of radius a that is a
+square of edge a sqrt(3), and their spectra differ by 5e-4 (ka)^4 only. A cube projects with variance h^2/12 along any direction.
 Emission only: the optical depth of the cloud at the imaging light is neglected.
 
 The matrix is computed once and shared by all shots of all blocks with these cameras.
@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldfit.geometry.cameras import Camera
-from fieldfit.geometry.lens import blur_radius, electrons_per_photon, pixel_position
+from fieldfit.geometry.lens import images
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,13 @@ def _csr(matrix: scipy.sparse.csr_matrix, shape: tuple[int, int]) -> Tensor:
 
 def _footprints(camera: Camera, centres: Tensor, pitch: float, photons: float, binning: int, rows: int, columns: int) -> scipy.sparse.csr_matrix:
     """(voxel, pixel) electrons m3 of one view."""
-    row, column, depth = pixel_position(camera, centres)
-    if (depth <= 0).any():
-        raise ValueError(f"camera {camera.name}: {int((depth <= 0).sum())} voxels lie behind its lens, expected none")
-    scale = camera.focal_length * (1 + camera.magnification) / (depth * camera.pitch * binning)
-    square, blur = pitch * scale, math.sqrt(3) * blur_radius(camera, depth) / binning
-    strength = photons * electrons_per_photon(camera, centres)
-    first_row, along_rows = _shares(row / binning, square, blur)
-    first_column, along_columns = _shares(column / binning, square, blur)
+    seen = images(camera, centres.double())
+    if (seen.depth <= 0).any():
+        raise ValueError(f"camera {camera.name}: {int((seen.depth <= 0).sum())} voxels lie behind its lens, expected none")
+    square = pitch * camera.focal_length * (1 + camera.magnification) / (seen.depth * camera.pitch * binning)
+    strength = (photons * seen.electrons).to(centres.dtype)
+    first_row, along_rows = _shares(seen.row / binning, square, math.sqrt(12) * seen.row_blur / binning, centres.dtype)
+    first_column, along_columns = _shares(seen.column / binning, square, math.sqrt(12) * seen.column_blur / binning, centres.dtype)
     wide, high = along_columns.shape[1], along_rows.shape[1]
     values = strength[:, None, None] * along_rows[:, :, None] * along_columns[:, None, :]
     r = first_row[:, None, None] + torch.arange(high, dtype=torch.int32)[:, None]
@@ -147,7 +146,7 @@ def _footprints(camera: Camera, centres: Tensor, pitch: float, photons: float, b
     return scipy.sparse.csr_matrix((values[inside].numpy(), (r * columns + c)[inside].numpy(), indptr.numpy()), shape=(len(centres), rows * columns))
 
 
-def _shares(centre: Tensor, square: Tensor, blur: Tensor) -> tuple[Tensor, Tensor]:
+def _shares(centre: Tensor, square: Tensor, blur: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """(first pixel, share in each of the next pixels) of a trapezoid: a box of width `square` convolved with one of width `blur`, in pixels."""
     wide, narrow = torch.maximum(square, blur), torch.minimum(square, blur).clamp_min(1e-3)
     reach = 0.5 * (wide + narrow)
@@ -155,9 +154,9 @@ def _shares(centre: Tensor, square: Tensor, blur: Tensor) -> tuple[Tensor, Tenso
     number = int(torch.ceil((2 * reach).max()).item()) + 1
     edges = first[:, None] + torch.arange(number + 1, dtype=torch.int32)
     # The integral of the trapezoid is a second difference of the ramp's integral.
-    t = (edges - centre[:, None]).to(torch.float64)
-    w, n = wide[:, None].to(torch.float64), narrow[:, None].to(torch.float64)
+    t = edges - centre[:, None]
+    w, n = wide[:, None], narrow[:, None]
     ramp = [sign * (t + 0.5 * offset).clamp_min(0).square() for sign, offset in ((1, w + n), (-1, w - n), (-1, n - w), (1, -w - n))]
     cumulative = (ramp[0] + ramp[1] + ramp[2] + ramp[3]) / (2 * w * n)
     shares = cumulative.diff(dim=1).clamp_min(0)
-    return first, torch.where(shares > 1e-9, shares, 0.0).to(centre.dtype)
+    return first, torch.where(shares > 1e-9, shares, 0.0).to(dtype)

@@ -1,31 +1,48 @@
-"""Camera descriptions: the reference JSON, or the same keys as YAML.
+"""Camera descriptions: the reference JSON files, or the same keys as YAML.
 
-Only the key `cameras` is read. Reference files also hold `shots`, which tells the truth: it is left alone.
+    cameras: a list, one entry a sensor; an entry with `mirrors` (centre_m, normal, radius_m) gives a view a mirror, and none straight.
+    lens, sensor, views: the layout of the reference dome, one camera and a view a mirror; read as the same.
+
+Other keys are left alone: reference files also hold `shots`, which tells the truth.
 """
 
 import json
 import math
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fieldfit.geometry.cameras import Camera, Vector
+from fieldfit.geometry.cameras import Camera, Distortion, Glass, Mirror, Vector, reflected
 from fieldfit.types import InputError, nearest
 
 REQUIRED = (
     "lens_position_m", "look", "left", "up", "focal_length_m", "aperture_diameter_m", "magnification",
     "pixel_pitch_m", "resolution_hw", "quantum_efficiency", "pedestal_poisson_mean",
 )  # fmt: skip
-OPTIONAL = ("id", "type", "gain", "f_number", "object_distance_m", "sensor_position_m")
+OPTIONAL = ("id", "type", "gain", "f_number", "object_distance_m", "sensor_position_m", "wavelength_m", "glass", "distortion", "mirrors")
+MIRROR = ("id", "center_m", "normal", "radius_m")
+# The reference dome's names for the same things.
+LENS = {
+    "position_m": "lens_position_m", "look": "look", "left": "left", "up": "up", "focal_length_m": "focal_length_m", "f_number": "f_number",
+    "magnification": "magnification", "aperture_diameter_m": "aperture_diameter_m", "plane_of_focus_from_lens_m": "object_distance_m",
+}  # fmt: skip
+SENSOR = {
+    "position_m": "sensor_position_m", "pixel_pitch_m": "pixel_pitch_m", "resolution_hw": "resolution_hw",
+    "quantum_efficiency": "quantum_efficiency", "pedestal_poisson_mean": "pedestal_poisson_mean",
+}  # fmt: skip
+VIEW = {"id": "id", "mirror_center_m": "center_m", "mirror_normal": "normal", "mirror_radius_m": "radius_m"}
 TYPES = ("thin_lens",)
 MOST_PIXELS = 20_000
 TOLERANCE = 1e-6  # of unit vectors and of the distances that are stated twice
 
 
-def read_cameras(path: Path) -> list[Camera]:
-    """The views of a run, in the order of the file.
+def read_cameras(path: Path, field_m: float = 1.6e-3) -> list[Camera]:
+    """The views of a run, in the order of the file; those of smaller sensors than the largest are told apart by `Camera.frame`.
 
+    field_m: half width of the volume that is looked at, about the world's origin [m]; it sets the region of the sensor that a mirror's view
+    needs: the image of a sphere of sqrt(2) times that radius. All mirrors' regions have one size.
     Raises InputError naming the file, the camera and the key where one is missing, unknown, of wrong length or out of range.
     """
     path = Path(path)
@@ -36,17 +53,116 @@ def read_cameras(path: Path) -> list[Camera]:
         raise InputError(f"{path}: no such file, expected a camera description in JSON or YAML") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read as a camera description ({error})") from None
+    if isinstance(content, dict) and "cameras" not in content and {"lens", "sensor", "views"} <= set(content):
+        content = {"cameras": [_dome(content, path)]}
     listed = content.get("cameras") if isinstance(content, dict) else None
     if not isinstance(listed, list) or not listed:
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         close = nearest("cameras", map(str, content)) if isinstance(content, dict) else ""
         raise InputError(f"{path}: found {found}, expected a key 'cameras' with a list of cameras{close}")
-    cameras = [_camera(entry, place, path) for place, entry in enumerate(listed)]
+    cameras = [view for place, entry in enumerate(listed) for view in _views(entry, place, path, field_m)]
     names = [camera.name for camera in cameras]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"{path}: camera id {twice} is there {names.count(twice)} times, expected once")
     return cameras
+
+
+def frame_sizes(path: Path) -> list[tuple[int, int]]:
+    """(rows, columns) of the frame of each sensor of a shot. Raises InputError as `read_cameras` does."""
+    sizes: dict[int, tuple[int, int]] = {}
+    for view in read_cameras(path):
+        sizes[view.frame] = view.sensor
+    return [sizes[frame] for frame in sorted(sizes)]
+
+
+def _dome(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The reference dome as one camera with mirrors."""
+    entry: dict[str, Any] = {"id": content.get("kind", "dome")}
+    for part, names in (("lens", LENS), ("sensor", SENSOR)):
+        if not isinstance(content[part], dict):
+            raise InputError(f"{path}: key '{part}' is {content[part]!r}, expected a mapping of keys")
+        entry |= {names[key]: value for key, value in content[part].items() if key in names}
+    if not isinstance(content["views"], list) or not all(isinstance(view, dict) for view in content["views"]):
+        raise InputError(f"{path}: key 'views' is no list of mappings, expected one a mirror")
+    entry["mirrors"] = [{VIEW[key]: value for key, value in view.items() if key in VIEW} for view in content["views"]]
+    return entry
+
+
+def _views(entry: Any, place: int, path: Path, field_m: float) -> list[Camera]:
+    """The views of one sensor: its camera, or one for each of its mirrors."""
+    camera = replace(_camera(entry, place, path), frame=place)
+    if "mirrors" not in entry:
+        return [camera]
+    listed = entry["mirrors"]
+    if not isinstance(listed, list) or not listed:
+        raise InputError(f"{path}: camera {camera.name}: key 'mirrors' is {listed!r}, expected a list of mirrors")
+    return _regions(
+        [reflected(camera, mirror, name) for mirror, name in (_mirror(m, k, camera.name, path) for k, m in enumerate(listed))], path, field_m
+    )
+
+
+def _mirror(entry: Any, place: int, camera: str, path: Path) -> tuple[Mirror, str]:
+    if not isinstance(entry, dict):
+        raise InputError(f"{path}: camera {camera}: mirror number {place} is {entry!r}, expected a mapping of keys")
+    name = f"{camera}-{entry.get('id', place)}"
+    where = f"{path}: mirror {name}"
+    for key in entry:
+        if key not in MIRROR:
+            raise InputError(f"{where}: unknown key '{key}'{nearest(str(key), MIRROR)}; known here: {', '.join(MIRROR)}")
+    for key in MIRROR[1:]:
+        if key not in entry:
+            raise InputError(f"{where}: key '{key}' is missing, expected {', '.join(MIRROR[1:])}; found {', '.join(map(str, entry))}")
+    x, y, z = _numbers(entry, "center_m", 3, where)
+    return Mirror((x, y, z), _unit(entry, "normal", where), _positive(entry, "radius_m", where)), name
+
+
+def _regions(views: list[Camera], path: Path, field_m: float) -> list[Camera]:
+    """Each mirror's view cut out of the sensor around the image of the world's origin; never beyond half way to the next view."""
+    found = []
+    for view in views:
+        offset = [-c for c in view.lens]
+        depth = sum(a * b for a, b in zip(offset, view.look, strict=True))
+        if depth <= 0:
+            raise InputError(f"{path}: mirror {view.name}: the world's origin lies behind its lens, expected a mirror that shows it")
+        scale = view.focal_length * (1 + view.magnification) / (depth * view.pitch)
+        up, left = (sum(a * b for a, b in zip(offset, axis, strict=True)) for axis in (view.up, view.left))
+        found.append((view.rows / 2 + scale * up, view.columns / 2 + scale * left, scale * math.sqrt(2) * field_m))
+    gaps = [max(abs(a[0] - b[0]), abs(a[1] - b[1])) / 2 for i, a in enumerate(found) for b in found[:i]]
+    half = math.floor(min([max(size for _, _, size in found), *gaps]))
+    regions = []
+    for view, (row, column, _) in zip(views, found, strict=True):
+        corner = round(row) - half, round(column) - half
+        if half < 4 or min(corner) < 0 or corner[0] + 2 * half > view.rows or corner[1] + 2 * half > view.columns:
+            seen = f"the world's origin is seen at row {row:.0f}, column {column:.0f} of {view.rows} x {view.columns}"
+            raise InputError(f"{path}: mirror {view.name}: {seen}; expected it at least {half} pixels from the edge and between views")
+        axis = view.rows / 2 - corner[0], view.columns / 2 - corner[1]
+        regions.append(replace(view, rows=2 * half, columns=2 * half, corner=corner, axis=axis, sensor=(view.rows, view.columns)))
+    return regions
+
+
+def _glass(entry: dict[str, Any], where: str) -> Glass | None:
+    if "glass" not in entry:
+        return None
+    keys = _mapping(entry, "glass", ("thickness_m", "index"), where)
+    return Glass(_positive(keys, "thickness_m", where), _positive(keys, "index", where, least=1.0))
+
+
+def _distortion(entry: dict[str, Any], where: str) -> Distortion | None:
+    if "distortion" not in entry:
+        return None
+    names = tuple(field.name for field in fields(Distortion))
+    keys = _mapping(entry, "distortion", names, where, dict.fromkeys(names, 0.0))
+    return Distortion(**{name: _numbers({name: [value]}, name, 1, where)[0] for name, value in keys.items()})
+
+
+def _mapping(entry: dict[str, Any], key: str, names: tuple[str, ...], where: str, defaults: dict[str, float] | None = None) -> dict[str, Any]:
+    value = entry[key]
+    given = {**(defaults or {}), **value} if isinstance(value, dict) else {}
+    if set(given) != set(names):
+        unknown = next((str(k) for k in given if k not in names), "")
+        raise InputError(f"{where}: key '{key}' is {value!r}, expected the keys {', '.join(names)}{nearest(unknown, names) if unknown else ''}")
+    return given
 
 
 def _camera(entry: Any, place: int, path: Path) -> Camera:
@@ -83,6 +199,10 @@ def _camera(entry: Any, place: int, path: Path) -> Camera:
         efficiency=_positive(entry, "quantum_efficiency", where, most=1.0),
         pedestal=_positive(entry, "pedestal_poisson_mean", where, least=0.0),
         gain=_positive({"gain": 1.0, **entry}, "gain", where),
+        sensor=(rows, columns),
+        glass=_glass(entry, where),
+        distortion=_distortion(entry, where),
+        wavelength=_positive({"wavelength_m": 0.0, **entry}, "wavelength_m", where, least=0.0),
     )
     if "object_distance_m" in entry:
         stated = _positive(entry, "object_distance_m", where)

@@ -11,7 +11,7 @@ from fieldfit.config import Imaging
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
 from fieldfit.experiments.magis.mlem import mlem
 from fieldfit.experiments.magis.precision import Derived, derived
-from fieldfit.experiments.magis.start import moments, strongest_wave
+from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, axis_of, volume_of
 from fieldfit.fields.fringed import Fringed
 from fieldfit.forward.imaging import seen
@@ -42,9 +42,10 @@ def densities(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray,
     pedestal = np.array([camera.pedestal for camera in cameras])[:, None, None]
     light = np.where(bad, 0.0, electrons)
     counts = np.where(bad, 0.0, np.rint(electrons + pedestal))
-    starts = [moments(cameras, image, ~bad, entry.photons_per_atom) for image in light]
+    views = views_of(cameras)
+    starts = [moments(views, image, ~bad, entry.photons_per_atom) for image in light]
     waves = [
-        strongest_wave(cameras, image, total.sum((1, 2)), start) if entry.fit.fringe else None
+        strongest_wave(views, image, total.sum((1, 2)), start) if entry.fit.fringe else None
         for image, total, start in zip(light, counts, starts, strict=True)
     ]
     for shot, wave in zip(shots, waves, strict=True):

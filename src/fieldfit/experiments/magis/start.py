@@ -1,18 +1,20 @@
 """Where a density fit starts: the envelope from the moments of the views, and the fringe's wave vector from their spectra.
 
-    view moments   mean_v = E_v c,   covariance_v = E_v S E_v^T                     E_v: (up, left) of the view, at the object
+    view moments   mean_v = o_v + E_v c,   covariance_v = E_v S E_v^T               E_v: slope of (row, column) by position, at the world's origin
     spectrum       |F_v(q)|^2 / sum(counts) ~ Exp(1) where there is Poisson noise only
-    slice theorem  F_v(q) sees the wave vectors k with E_v k = q, smeared by 1/size along the line of sight (Bracewell, Aust. J. Phys. 9, 198 (1956))
+    slice theorem  F_v(q) sees the wave vectors k = E_v^T q, smeared by 1/size along the line of sight (Bracewell, Aust. J. Phys. 9, 198 (1956))
 
-NumPy only. The truth is never looked at.
+The truth is never looked at.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from fieldfit.geometry.cameras import Camera
+from fieldfit.geometry.lens import images, local_axes
 
 OVERSAMPLED = 2  # zero padding of the spectra
 SIGNIFICANT = 32.0  # of the summed spectral power above its mean: below 1e-4 by chance in the 1e6 places looked at
@@ -37,30 +39,49 @@ class Wave:
     views: np.ndarray
 
 
-def moments(cameras: Sequence[Camera], electrons: np.ndarray, good: np.ndarray, photons_per_atom: float) -> Moments:
+@dataclass(frozen=True)
+class View:
+    """A view as a parallel projection. origin: row and column of the world's origin; slope (2, 3) of row and column by position [pixels/m];
+    sight (3): unit vector along the line of sight; electrons: for each photon emitted at the origin; pixel [m]: its edge at the object."""
+
+    origin: np.ndarray
+    slope: np.ndarray
+    sight: np.ndarray
+    electrons: float
+    pixel: float
+
+
+def views_of(cameras: Sequence[Camera]) -> list[View]:
+    """The cameras as parallel projections about the world's origin."""
+    found = []
+    for camera in cameras:
+        place, slope = (np.array(part) for part in local_axes(camera))
+        sight = np.cross(slope[0], slope[1])
+        electrons = float(images(camera, torch.zeros(1, 3, dtype=torch.float64)).electrons[0])
+        found.append(View(place, slope, sight / np.linalg.norm(sight), electrons, 1 / float(np.linalg.norm(slope, axis=1).mean())))
+    return found
+
+
+def moments(views: Sequence[View], electrons: np.ndarray, good: np.ndarray, photons_per_atom: float) -> Moments:
     """First and second moments of the cloud from the views.
 
     electrons: (view, row, column) above the pedestal; good: the same, False for a bad pixel.
     Light is weighted by a window that follows the cloud, so that the noise of dark pixels does not swamp the second moments.
     """
-    equations, first, second, light, twos = [], [], [], [], []
-    for camera, image, use in zip(cameras, electrons, good, strict=True):
-        (row, column), (a, b, c), total = _view_moments(np.where(use, image, 0.0))
-        edge = camera.pixel_at_object
-        axes = np.array([camera.up, camera.left])
-        offset = np.array([row - camera.rows / 2, column - camera.columns / 2]) * edge
-        equations.append(axes)
-        first.append(offset - 0.0)
-        u, v = axes
+    first, second, light, twos = [], [], [], []
+    for view, image, use in zip(views, electrons, good, strict=True):
+        place, (a, b, c), total = _view_moments(np.where(use, image, 0.0))
+        first.append(np.array(place) - view.origin)
+        u, v = view.slope
         twos += [_quadratic(u, u), _quadratic(u, v), _quadratic(v, v)]
-        second += [a * edge**2, b * edge**2, c * edge**2]
-        light.append(total / (camera.efficiency * camera.radius**2 / (4 * camera.focus**2) * photons_per_atom))
-    centre = np.linalg.lstsq(np.concatenate(equations), np.concatenate(first), rcond=None)[0]
-    s = np.linalg.lstsq(np.array(twos), np.array(second), rcond=None)[0]
+        second += [a, b, c]
+        light.append(total / (view.electrons * photons_per_atom))
+    pixel = max(view.pixel for view in views)
+    centre = np.linalg.lstsq(np.concatenate([view.slope for view in views]) * pixel, np.concatenate(first), rcond=None)[0] * pixel
+    s = np.linalg.lstsq(np.array(twos) * pixel**2, np.array(second), rcond=None)[0] * pixel**2
     covariance = np.array([[s[0], s[3], s[4]], [s[3], s[1], s[5]], [s[4], s[5], s[2]]])
     values, vectors = np.linalg.eigh(covariance)
-    floor = (2 * max(camera.pixel_at_object for camera in cameras)) ** 2
-    covariance = (vectors * np.clip(values, max(floor, 0.05 * values.max()), None)) @ vectors.T
+    covariance = (vectors * np.clip(values, max((2 * pixel) ** 2, 0.05 * values.max()), None)) @ vectors.T
     return Moments(float(np.mean(light)), centre, covariance)
 
 
@@ -100,7 +121,7 @@ def _view_moments(image: np.ndarray, rounds: int = 12) -> tuple[tuple[float, flo
     return (row, column), (matrix[0, 0], matrix[0, 1], matrix[1, 1]), float(image.sum())
 
 
-def strongest_wave(cameras: Sequence[Camera], electrons: np.ndarray, counts: np.ndarray, start: Moments) -> Wave | None:
+def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndarray, start: Moments) -> Wave | None:
     """The wave that the spectra of the views show most clearly together, or None where none stands out of the noise.
 
     electrons: (view, row, column) above the pedestal, bad pixels zero; counts: (view), all electrons, pedestal included.
@@ -108,22 +129,26 @@ def strongest_wave(cameras: Sequence[Camera], electrons: np.ndarray, counts: np.
     """
     spectra = [_spectrum(image, total) for image, total in zip(electrons, counts, strict=True)]
     size = np.sqrt(np.linalg.eigvalsh(start.covariance))
-    lowest = [_lowest(camera, start, light, total) for camera, light, total in zip(cameras, electrons.sum((1, 2)), counts, strict=True)]
+    lowest = [_lowest(view, start, light, total) for view, light, total in zip(views, electrons.sum((1, 2)), counts, strict=True)]
     best: Wave | None = None
-    for camera, spectrum, low in zip(cameras, spectra, lowest, strict=True):
-        q_row, q_column = _frequencies(camera, spectrum.shape)
-        length = np.hypot(q_row[:, None], q_column)
-        nyquist = np.pi / camera.pixel_at_object
-        there = np.where((length > low) & (length < 0.9 * nyquist) & (q_column >= 0), spectrum, 0)
+    for view, spectrum, low in zip(views, spectra, lowest, strict=True):
+        q_row, q_column = (2 * np.pi * np.fft.fftfreq(n) for n in spectrum.shape)
+        # |k|^2 = q^T (E E^T) q for k = E^T q
+        k2 = _quadratic_form(view.slope @ view.slope.T, q_row[:, None], q_column)
+        there = np.where((k2 > low**2) & (k2 < (0.9 * np.pi / view.pixel) ** 2) & (q_column >= 0), spectrum, 0)
         for place in np.argsort(there, axis=None)[-3:]:
             i, j = np.unravel_index(place, there.shape)
             along = np.linspace(-REACH, REACH, 61) / size[0]
-            vectors = q_row[i] * np.array(camera.up) + q_column[j] * np.array(camera.left) + along[:, None] * np.array(camera.look)
-            seen = np.stack([_power(other, values, vectors, floor) for other, values, floor in zip(cameras, spectra, lowest, strict=True)], 1)
+            vectors = view.slope.T @ np.array([q_row[i], q_column[j]]) + along[:, None] * view.sight
+            seen = np.stack([_power(other, values, vectors, floor) for other, values, floor in zip(views, spectra, lowest, strict=True)], 1)
             top = int(np.argmax(seen.sum(1)))
             if best is None or seen[top].sum() > best.power:
                 best = Wave(vectors[top] * np.sign(vectors[top][np.argmax(np.abs(vectors[top]))]), float(seen[top].sum()), seen[top])
-    return best if best is not None and best.power > SIGNIFICANT + len(cameras) else None
+    return best if best is not None and best.power > SIGNIFICANT + len(views) else None
+
+
+def _quadratic_form(matrix: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return matrix[0, 0] * a * a + 2 * matrix[0, 1] * a * b + matrix[1, 1] * b * b
 
 
 def _spectrum(image: np.ndarray, total: float) -> np.ndarray:
@@ -131,22 +156,16 @@ def _spectrum(image: np.ndarray, total: float) -> np.ndarray:
     return np.abs(np.fft.fft2(image, shape)) ** 2 / max(total, 1.0)
 
 
-def _frequencies(camera: Camera, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    edge = camera.pixel_at_object
-    return 2 * np.pi * np.fft.fftfreq(shape[0], edge), 2 * np.pi * np.fft.fftfreq(shape[1], edge)
-
-
-def _lowest(camera: Camera, start: Moments, light: float, counts: float) -> float:
+def _lowest(view: View, start: Moments, light: float, counts: float) -> float:
     """Wave number above which a Gaussian envelope has sunk below its view's noise [rad/m]."""
-    axes = np.array([camera.up, camera.left])
-    size = np.sqrt(np.linalg.eigvalsh(axes @ start.covariance @ axes.T)[0])
+    size = view.pixel * np.sqrt(np.linalg.eigvalsh(view.slope @ start.covariance @ view.slope.T)[0])
     return float(np.sqrt(2 * np.log(max(light / np.sqrt(counts), np.e))) / size)
 
 
-def _power(camera: Camera, spectrum: np.ndarray, vectors: np.ndarray, low: float) -> np.ndarray:
+def _power(view: View, spectrum: np.ndarray, vectors: np.ndarray, low: float) -> np.ndarray:
     """Spectrum of a view where it sees the wave vectors (n, 3); zero where the view's own envelope hides them."""
-    up, left = vectors @ np.array(camera.up), vectors @ np.array(camera.left)
-    step = [2 * np.pi / (n * camera.pixel_at_object) for n in spectrum.shape]
-    i, j = np.rint(up / step[0]).astype(int), np.rint(left / step[1]).astype(int)
-    inside = (np.abs(i) < spectrum.shape[0] // 2) & (np.abs(j) < spectrum.shape[1] // 2) & (np.hypot(up, left) > low)
+    q = np.linalg.solve(view.slope @ view.slope.T, view.slope @ vectors.T)  # k = E^T q + along the line of sight
+    i, j = (np.rint(part * n / (2 * np.pi)).astype(int) for part, n in zip(q, spectrum.shape, strict=True))
+    across = vectors - (vectors @ view.sight)[:, None] * view.sight
+    inside = (np.abs(i) < spectrum.shape[0] // 2) & (np.abs(j) < spectrum.shape[1] // 2) & (np.linalg.norm(across, axis=1) > low)
     return np.where(inside, spectrum[i % spectrum.shape[0], j % spectrum.shape[1]], 0.0)
