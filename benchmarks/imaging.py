@@ -20,8 +20,8 @@ from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
 from fieldfit.experiments.magis.mlem import mlem
 from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import axis_of, volume_of
-from fieldfit.forward.imaging import seen
-from fieldfit.io.cameras import read_cameras
+from fieldfit.forward.imaging import pixels_of
+from fieldfit.io.cameras import frame_sizes, read_cameras
 from fieldfit.io.frames import read_block
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     spec.loader.exec_module(scorer)
     entry = Imaging.model_validate({"format": "tiff", "raw": given.raw, "cameras": given.cameras})
     cameras = read_cameras(given.cameras)
-    block = read_block(given.raw, given.shots, (len(cameras), cameras[0].rows, cameras[0].columns))
+    block = read_block(given.raw, given.shots, frame_sizes(given.cameras))
     frames = xr.DataArray(block.frames, dims=("shot", "view", "row", "column"), coords={"shot": given.shots})
     found, _ = calibrated(frames, block.status, cameras, entry.saturation or block.full_scale)
     light, bad = found.electrons.values.astype(float), found.bad.values
@@ -51,21 +51,21 @@ def main() -> None:
     waves = [strongest_wave(views, image, (image + pedestal).sum((1, 2)), start) for image, start in zip(light, starts, strict=True)]
     volume = volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom)
     built = time.perf_counter() - began
-    counts = seen(volume.projector, torch.from_numpy(np.rint(light + pedestal)).to(torch.float32))
+    counts = pixels_of(volume.fine.projector, torch.from_numpy(np.rint(light + pedestal)).to(torch.float32))
     axis, side = axis_of(entry.grid), entry.grid.voxels
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
     began = time.perf_counter()
     fitted = fit_shots(volume, counts, given.shots, starts, waves, entry.fit, entry.seed)
     with torch.no_grad():
-        field = field_of_fit(volume, fitted).means(points, volume.projector.pitch).reshape(-1, side, side, side).numpy()
+        field = field_of_fit(volume, fitted).means(points, volume.fine.projector.pitch).reshape(-1, side, side, side).numpy()
     took = {"field": (time.perf_counter() - began) / len(given.shots)}
     began = time.perf_counter()
-    kept, out = thinned(counts, entry.fit.held_out, given.shots, entry.seed)
-    classical = mlem(volume.projector, kept, out, 1 - entry.fit.held_out).density
+    kept, out = thinned(counts[volume.fine.projector.pixel], entry.fit.held_out, given.shots, entry.seed)
+    classical = mlem(volume.fine.projector, kept, out, 1 - entry.fit.held_out).density
     took["MLEM"] = (time.perf_counter() - began) / len(given.shots)
     results = {"field": field, "MLEM": np.stack([on_grid(volume, classical[:, k], side).reshape(side, side, side) for k in range(len(given.shots))])}
     truth = np.load(given.truth, allow_pickle=False)
-    print(f"projector of {volume.projector.matrix.values().numel() / 1e6:.1f} M entries and starts, once a block: {built:.1f} s")
+    print(f"projector of {volume.fine.projector.matrix.values().numel() / 1e6:.1f} M entries and starts, once a block: {built:.1f} s")
     print(
         "| shot | method | seconds | relative L2 | correlation | atoms ratio | fringe ratio | phase error [mrad] |\n|---|---|---|---|---|---|---|---|"
     )

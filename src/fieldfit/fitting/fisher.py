@@ -16,7 +16,9 @@ from torch import Tensor
 from fieldfit.likelihoods import poisson
 
 Model = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Means = Callable[[Tensor, Tensor], Tensor]
 
+REUSE = 5.0  # standard deviations: after a shorter step the slopes of the step before still serve (the chord method)
 TINY = 1e-9  # counts: keeps pixels without light and without pedestal out of 0/0
 
 
@@ -32,11 +34,17 @@ class Scored:
 
 
 def fit_poisson(
-    model: Model, counts: Float[Tensor, "batch datum"], start: Float[Tensor, "batch parameter"], steps: int = 60, tolerance: float = 1e-3
+    model: Model,
+    counts: Float[Tensor, "batch datum"],
+    start: Float[Tensor, "batch parameter"],
+    steps: int = 60,
+    tolerance: float = 1e-3,
+    means: Means | None = None,
 ) -> Scored:
     """Maximise the Poisson likelihood of every member from its own start.
 
     model(parameters, members) -> (mean (m, datum), slopes (m, parameter, datum)) for the members still at work; a mean <= 0 is refused.
+    means(parameters, members) -> mean alone, where that is much cheaper: slopes are then computed anew only after a step longer than REUSE.
     A member has converged when its next full step is shorter than `tolerance` standard deviations (step^T F step < tolerance^2).
     """
     parameters = start.clone()
@@ -48,8 +56,15 @@ def fit_poisson(
     information = torch.zeros(*start.shape, start.shape[1], dtype=start.dtype, device=start.device)
     gradient = torch.zeros_like(start)
     chi2 = torch.full_like(loss, torch.nan)
+    square = torch.full_like(loss, torch.inf)  # of the last full step, in standard deviations
+    slopes = torch.zeros(len(start), 0)
     for _ in range(steps):
-        mean, slopes = model(trial[working], working)
+        if means is None or not (square[working] < REUSE**2).all():
+            mean, slopes = model(trial[working], working)
+            held = working
+        else:
+            mean = means(trial[working], working)
+            slopes, held = slopes[torch.isin(held, working)], working
         new = poisson(counts[working], mean.clamp(min=TINY)).sum(-1)
         new = torch.where((mean > 0).all(-1) & torch.isfinite(new), new, torch.inf)
         better = torch.isfinite(new) & (new <= loss[working])
@@ -58,14 +73,15 @@ def fit_poisson(
             all_better = len(gained) == len(working)  # then nothing needs copying
             kept = (mean if all_better else mean[better]).clamp(min=TINY)
             slope = slopes if all_better else slopes[better]
-            weighted = slope / kept[:, None]
+            weighted = slope / kept[:, None].to(slope.dtype)
             residual = counts[gained] - kept
             parameters[gained], loss[gained] = trial[gained], new[better]
-            information[gained] = weighted @ slope.transpose(1, 2)
-            gradient[gained] = (weighted @ residual[..., None])[..., 0]
+            information[gained] = (weighted @ slope.transpose(1, 2)).to(information.dtype)
+            gradient[gained] = (weighted @ residual[..., None].to(slope.dtype))[..., 0].to(gradient.dtype)
             chi2[gained] = (residual.square() / kept).sum(-1) / max(1, counts.shape[1] - start.shape[1])
         damping[working] = torch.where(better, damping[working] * 0.2, damping[working] * 8).clamp(1e-9, 1e9)
         full = _solve(information[working], gradient[working], torch.zeros_like(damping[working]))
+        square[working] = torch.where(better, (full * gradient[working]).sum(-1).abs(), torch.inf)
         converged[working] = torch.isfinite(loss[working]) & ((full * gradient[working]).sum(-1).abs() < tolerance**2)
         working = working[~converged[working] & (damping[working] < 1e8)]
         if not len(working):

@@ -79,9 +79,9 @@ def binned(frames: Float[Tensor, "shot view row column"], binning: int) -> Float
     return frames[..., : r * binning, : c * binning].reshape(shots, views, r, binning, c, binning).sum((3, 5))
 
 
-def seen(projector: Projector, frames: Float[Tensor, "shot view row column"]) -> Float[Tensor, "pixel shot"]:
-    """The binned pixels of `frames` that the projector predicts, as it orders them."""
-    return binned(frames, projector.binning).flatten(1)[:, projector.pixel].T.contiguous()
+def pixels_of(projector: Projector, frames: Float[Tensor, "shot view row column"]) -> Float[Tensor, "all shot"]:
+    """All pixels of the binned `frames`; the projector predicts those of its `pixel`."""
+    return binned(frames, projector.binning).flatten(1).T.contiguous()
 
 
 def build_projector(

@@ -93,10 +93,9 @@ def reflected(camera: Camera, mirror: Mirror, name: str) -> Camera:
     """The camera that sees straight what `camera` sees in `mirror`."""
     n = mirror.normal
 
-    def turned(v: Vector) -> Vector:
-        twice = 2 * sum(a * b for a, b in zip(v, n, strict=True))
+    def turned(v: Vector, about: Vector = (0.0, 0.0, 0.0)) -> Vector:
+        twice = 2 * sum((a - m) * b for a, m, b in zip(v, about, n, strict=True))
         return (v[0] - twice * n[0], v[1] - twice * n[1], v[2] - twice * n[2])
 
-    away = turned(tuple(a - b for a, b in zip(camera.lens, mirror.centre, strict=True)))  # type: ignore[arg-type]
-    lens = tuple(a + b for a, b in zip(away, mirror.centre, strict=True))
+    lens = turned(camera.lens, mirror.centre)
     return replace(camera, name=name, lens=lens, look=turned(camera.look), left=turned(camera.left), up=turned(camera.up), mirror=mirror)

@@ -55,18 +55,24 @@ def _vector(values: Vector, like: Tensor) -> Tensor:
 
 def pixel_position(camera: Camera, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"], Float[Tensor, "n"]]:
     """(row, column, depth [m]) of the images of `points` [m] through the middle of the lens, pixel-edge coordinates, not clipped to the sensor."""
-    offset = points - _vector(camera.lens, points)
-    look = _vector(camera.look, points)
-    depth = offset @ look
-    if camera.glass:
-        cosine = depth / offset.norm(dim=1)
-        nearer = camera.glass.thickness * (1 - cosine * torch.rsqrt(camera.glass.index**2 - 1 + cosine.square()))
-        depth = depth - nearer
+    offset = _apparent(camera, points)
+    depth = offset @ _vector(camera.look, points)
     up, left = offset @ _vector(camera.up, points) / depth, offset @ _vector(camera.left, points) / depth
     if camera.distortion:
         up, left = _distorted(camera, up, left)
     scale = camera.focal_length * (1 + camera.magnification) / camera.pitch
     return camera.middle[0] + scale * up, camera.middle[1] + scale * left, depth
+
+
+def _apparent(camera: Camera, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Where points seem to be, from the lens."""
+    offset = points - _vector(camera.lens, points)
+    if camera.glass is None:
+        return offset
+    look = _vector(camera.look, points)
+    cosine = offset @ look / offset.norm(dim=1)
+    nearer = camera.glass.thickness * (1 - cosine * torch.rsqrt(camera.glass.index**2 - 1 + cosine.square()))
+    return offset - nearer[:, None] * look
 
 
 def _distorted(camera: Camera, up: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,7 +91,7 @@ def aperture(camera: Camera, points: Float[Tensor, "n 3"]) -> Aperture:
     if camera.mirror is not None:
         few = len(points) <= NODES**3
         return _behind_mirror(camera, camera.mirror, points) if few else _between_nodes(camera, camera.mirror, points)
-    square = (points - _vector(camera.lens, points)).square().sum(1)
+    square = _apparent(camera, points).square().sum(1)
     share = 0.5 * (1 - torch.rsqrt(1 + camera.radius**2 / square))
     return Aperture(share, points.new_zeros(len(points), 2), points.new_full((len(points), 2), camera.radius**2 / 4))
 
@@ -116,7 +122,7 @@ def _through_hole(camera: Camera, mirror: Mirror, points: Tensor) -> Aperture:
     nodes, weights = _gauss_legendre(points)
     u = camera.radius * nodes
     up, left, n = (_vector(v, points) for v in (camera.up, camera.left, mirror.normal))
-    to_lens, g = _vector(camera.lens, points) - points, points - _vector(mirror.centre, points)
+    to_lens, g = -_apparent(camera, points), points - _vector(mirror.centre, points)
     s, q0, q_up, q_left = -(g @ n)[:, None], (to_lens @ n)[:, None], up @ n, left @ n
     f0, f_up, f_left = g * q0 + s * to_lens, g * q_up + s * up, g * q_left + s * left
 

@@ -14,11 +14,11 @@ from fieldfit.experiments.magis.precision import Derived, derived
 from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, axis_of, volume_of
 from fieldfit.fields.fringed import Fringed
-from fieldfit.forward.imaging import seen
+from fieldfit.forward.imaging import pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.metrics.fsc import resolution, shell_correlation
 
-TOGETHER = 8  # shots fitted at once: bounds the memory, whatever the block's length
+TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's length
 SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront")
 
 log = logging.getLogger(__name__)
@@ -69,17 +69,17 @@ def densities(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray,
 def _together(
     volume: Volume, frames: np.ndarray, shots: Sequence[int], starts: Sequence, waves: Sequence, entry: Imaging
 ) -> tuple[dict[str, np.ndarray], Fringed]:
-    counts = seen(volume.projector, torch.from_numpy(frames).to(torch.float32))
+    counts = pixels_of(volume.fine.projector, torch.from_numpy(frames).to(torch.float32))
     fitted = fit_shots(volume, counts, shots, starts, waves, entry.fit, entry.seed)
     field = field_of_fit(volume, fitted)
     axis, side = axis_of(entry.grid), entry.grid.voxels
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
     with torch.no_grad():
-        density = field.means(points, volume.projector.pitch).reshape(-1, side, side, side).numpy()
+        density = field.means(points, 2 * entry.grid.half_width_m / side).reshape(-1, side, side, side).numpy()
     shown: list[Derived] = [derived(volume, fitted, member, counts[:, member]) for member in range(len(shots))]
     std = np.zeros((len(shots), side**3), np.float32)
     for member, one in enumerate(shown):
-        std[member] = on_grid(volume, one.density_std, side)
+        std[member, volume.reported[volume.reported >= 0].numpy()] = one.density_std.numpy()
     values = {
         "density": density,
         "density_std": std.reshape(density.shape),
@@ -97,7 +97,7 @@ def _together(
 
 
 def on_grid(volume: Volume, values: torch.Tensor, side: int) -> np.ndarray:
-    """Values at the fitted voxels (voxel) on the reported grid (side^3), zero where none was fitted."""
+    """Values at the samples of the fine lattice on the reported grid (side^3), zero where none was fitted."""
     grid = np.zeros(side**3, np.float32)
     inside = volume.reported >= 0
     grid[volume.reported[inside].numpy()] = values[inside].numpy()
@@ -109,11 +109,12 @@ def split_half(volume: Volume, counts: torch.Tensor, shots: Sequence[int], entry
 
     The halves share the atoms, so their correlation never falls below (q/2) / (1 + q/2) with q detected photons an atom.
     """
-    halves = thinned(counts, 0.5, shots, entry.seed + 1)
+    projector = volume.fine.projector
+    halves = thinned(counts[projector.pixel], 0.5, shots, entry.seed + 1)
     side = entry.grid.voxels
-    both = [mlem(volume.projector, a, b, 0.5).density for a, b in (halves, halves[::-1])]
+    both = [mlem(projector, a, b, 0.5).density for a, b in (halves, halves[::-1])]
     pairs = ([on_grid(volume, half[:, member], side).reshape(side, side, side) for half in both] for member in range(len(shots)))
-    return np.array([resolution(shell_correlation(a, b, volume.projector.pitch)) for a, b in pairs])
+    return np.array([resolution(shell_correlation(a, b, projector.pitch)) for a, b in pairs])
 
 
 def _joined(fields: Sequence[Fringed]) -> Fringed:

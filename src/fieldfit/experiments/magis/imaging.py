@@ -22,11 +22,11 @@ from torch import Tensor
 
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.start import Moments, Wave
-from fieldfit.experiments.magis.volume import Volume
-from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, gathered, interpolated, slopes
+from fieldfit.experiments.magis.volume import Lattice, Volume
+from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, gathered, interpolated, slopes
 from fieldfit.fitting.fisher import fit_poisson
 from fieldfit.fitting.fit import Schedule, fit, generator_of
-from fieldfit.forward.imaging import light
+from fieldfit.forward.imaging import Projector, light
 from fieldfit.likelihoods import poisson
 from fieldfit.priors import ridge
 
@@ -37,6 +37,7 @@ TOLERANCE = 0.03  # standard deviations
 ROUGH = 0.2  # the same for what is scored again later
 GRID_CAN = 6.0  # |k| size below which the free grids could draw the wave themselves, so that both ways are fitted
 CHECK, PATIENCE = 5, 3  # Adam steps between two looks at the held-out photons, and looks without gain that end the fit
+GLANCE = 20  # steps after which the held-out photons say whether a free shape is worth fitting
 LEAST = 1e-6  # electrons: a mean is never below
 
 log = logging.getLogger(__name__)
@@ -86,18 +87,28 @@ def started(starts: Sequence[Moments], waves: Sequence[Wave | None], half_width:
 
 
 def sampled(
-    volume: Volume, parameters: Float[Tensor, "shot 15"], free: Float[Tensor, "shot voxel"] | None
-) -> tuple[Float[Tensor, "shot voxel"], Float[Tensor, "shot 15 voxel"]]:
-    """(density [m-3], its slopes) as samples at the voxels' centres, such that the squares which the projector draws there
+    lattice: Lattice, half_width: float, parameters: Float[Tensor, "shot 15"], free: Float[Tensor, "shot sample"] | None
+) -> tuple[Float[Tensor, "shot sample"], Float[Tensor, "shot 15 sample"]]:
+    """(density [m-3], its slopes) as samples of a lattice, such that the squares which the projector draws there
     add up to the density itself. free: exp of the free logarithm."""
     p = parameters.to(torch.float32)
-    ones = torch.ones(len(p), len(volume.x)) if free is None else free
-    value, by = slopes(p[:, :ENVELOPE], p[:, ENVELOPE:], volume.x, ones, volume.projector.pitch / volume.half_width, undo=True)
-    return value / volume.half_width**3, by / volume.half_width**3
+    ones = torch.ones(len(p), len(lattice.x)) if free is None else free
+    value, by = slopes(p[:, :ENVELOPE], p[:, ENVELOPE:], lattice.x, ones, lattice.projector.pitch / half_width, undo=True)
+    return value / half_width**3, by / half_width**3
+
+
+def drawn(
+    lattice: Lattice, half_width: float, parameters: Float[Tensor, "shot 15"], free: Float[Tensor, "shot sample"] | None
+) -> Float[Tensor, "shot sample"]:
+    """The density of `sampled` alone."""
+    p = parameters.to(torch.float32)
+    ones = torch.ones(len(p), len(lattice.x)) if free is None else free
+    return density(p[:, :ENVELOPE], p[:, ENVELOPE:], lattice.x, ones, lattice.projector.pitch / half_width, undo=True) / half_width**3
 
 
 def scored(
-    volume: Volume,
+    lattice: Lattice,
+    half_width: float,
     counts: Float[Tensor, "pixel shot"],
     share: float,
     start: Float[Tensor, "shot 15"],
@@ -106,65 +117,88 @@ def scored(
     tolerance: float,
 ) -> tuple[Float[Tensor, "shot 15"], Bool[Tensor, "shot"]]:
     """(parameters, converged): the first `number` parameters at their likeliest, by Fisher scoring on a `share` of the photons."""
+    projector = lattice.projector
+
+    def whole(some: Tensor, members: Tensor) -> tuple[Tensor, Tensor | None]:
+        return torch.cat([some, start[members, number:]], 1), None if free is None else free[members]
 
     def model(some: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        whole = torch.cat([some, start[members, number:]], 1)
-        density, by = sampled(volume, whole, None if free is None else free[members])
-        columns = torch.cat([density[:, None], by[:, :number]], 1)
-        seen = light(volume.projector, columns.reshape(-1, columns.shape[-1]).T.contiguous())
-        seen = share * seen.T.reshape(len(some), number + 1, -1)
-        return (seen[:, 0] + share * volume.projector.pedestal).double().clamp_min(LEAST), seen[:, 1:].double()
+        value, by = sampled(lattice, half_width, *whole(some, members))
+        columns = torch.cat([value[:, None], by[:, :number]], 1)
+        seen = share * light(projector, columns.reshape(-1, columns.shape[-1]).T.contiguous())
+        seen = seen.T.reshape(len(some), number + 1, -1)
+        return (seen[:, 0] + share * projector.pedestal).double().clamp_min(LEAST), seen[:, 1:]
 
-    found = fit_poisson(model, counts.T.double(), start[:, :number].clone(), SCORING_STEPS, tolerance)
+    def means(some: Tensor, members: Tensor) -> Tensor:
+        seen = share * light(projector, drawn(lattice, half_width, *whole(some, members)).T.contiguous()).T
+        return (seen + share * projector.pedestal).double().clamp_min(LEAST)
+
+    found = fit_poisson(model, counts.T.double(), start[:, :number].clone(), SCORING_STEPS, tolerance, means)
     return torch.cat([found.parameters, start[:, number:]], 1), found.converged
 
 
 def with_amplitude(volume: Volume, counts: Float[Tensor, "pixel shot"], share: float, start: Float[Tensor, "shot 15"]) -> Float[Tensor, "shot 15"]:
     """The wave's two amplitudes by linear least squares, all else held: scoring needs a wave that is not zero to move its wave vector."""
     start = start.clone()
+    projector = volume.turned.projector
+    unit = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=start.dtype)  # the density is linear in the amplitudes
     for place in range(len(start)):
-        density, by = sampled(volume, start[place : place + 1], None)
-        seen = share * light(volume.projector, torch.cat([density, by[0, 13:15]]).T.contiguous()).double()
-        mean = (seen[:, 0] + share * volume.projector.pedestal).clamp_min(LEAST)
-        weighted = seen[:, 1:] / mean[:, None]
-        found = torch.linalg.lstsq(weighted.T @ seen[:, 1:], weighted.T @ (counts[:, place].double() - mean)).solution
+        p = torch.cat([start[place, :13].expand(3, -1), unit], 1)
+        seen = share * light(projector, drawn(volume.turned, volume.half_width, p, None).T.contiguous()).double()
+        mean = (seen[:, 0] + share * projector.pedestal).clamp_min(LEAST)
+        columns = seen[:, 1:] - seen[:, :1]
+        weighted = columns / mean[:, None]
+        found = torch.linalg.lstsq(weighted.T @ columns, weighted.T @ (counts[:, place].double() - mean)).solution
         size = float(found.norm())
         start[place, 13:15] = found * (min(1.0, 1.0 / size) if size else 1.0)
     return start
 
 
-def held_out_loss(volume: Volume, held_out: Tensor, share: float, density: Float[Tensor, "voxel shot"]) -> Float[Tensor, "shot"]:
+def held_out_loss(projector: Projector, held_out: Tensor, share: float, density: Float[Tensor, "sample shot"]) -> Float[Tensor, "shot"]:
     """Minus log-likelihood of the held-out photons."""
-    mean = share * (light(volume.projector, density) + volume.projector.pedestal[:, None]).clamp_min(LEAST)
+    mean = share * (light(projector, density) + projector.pedestal[:, None]).clamp_min(LEAST)
     return poisson(held_out, mean).double().sum(0)
 
 
 def fit_free(
-    volume: Volume, fitted: Tensor, held_out: Tensor, share: float, base: Float[Tensor, "voxel shot"], options: DensityFit
+    lattice: Lattice, nodes: Sequence[int], counts: tuple[Tensor, Tensor], share: float, base: Float[Tensor, "sample shot"], schedule: Schedule
 ) -> tuple[list[Tensor], Tensor, Tensor]:
-    """(levels, kept step, held-out loss): the free logarithm on the density `base`, by Adam, stopped blind; zero where it does not pay."""
-    shots = base.shape[1]
-    levels = [torch.zeros(shots, n, n, n, requires_grad=True) for n in volume.nodes]
-    before = held_out_loss(volume, held_out, share, base)
+    """(levels, kept step, held-out loss): the free logarithm on the density `base`, by Adam, stopped blind; zero where it does not pay.
 
-    def density() -> Tensor:
-        return base * interpolated(volume.between, [PRIOR_STD * level for level in levels]).exp()
+    counts: fitted and held-out photons in the lattice's pixels.
+    """
+    shots, projector, (fitted, held_out) = base.shape[1], lattice.projector, counts
+    levels = [torch.zeros(shots, n, n, n, requires_grad=True) for n in nodes]
+    before = held_out_loss(projector, held_out, share, base)
+
+    def shaped() -> Tensor:
+        return base * interpolated(lattice.between, [PRIOR_STD * level for level in levels]).exp()
 
     def objective(step: int) -> Tensor:
-        mean = (1 - share) * (light(volume.projector, density()) + volume.projector.pedestal[:, None]).clamp_min(LEAST)
+        mean = (1 - share) * (light(projector, shaped()) + projector.pedestal[:, None]).clamp_min(LEAST)
         return poisson(fitted, mean).sum(0) + sum((ridge(level) for level in levels), start=torch.zeros(shots))
 
     result = fit(
         [(levels, 1.0)],
         objective,
-        Schedule(options.steps, options.rate, check=CHECK, patience=PATIENCE),
-        lambda: held_out_loss(volume, held_out, share, density()),
+        schedule,
+        lambda: held_out_loss(projector, held_out, share, shaped()),
     )
-    after = held_out_loss(volume, held_out, share, density().detach())
+    after = held_out_loss(projector, held_out, share, shaped().detach())
     pays = after < before - MARGIN
     log.info("free logarithm: held-out log-likelihood gained %s", (before - after).tolist())
     kept = [torch.where(pays[:, None, None, None], PRIOR_STD * level.detach(), 0.0) for level in levels]
     return kept, torch.where(pays, result.kept_step.expand(shots), 0), torch.where(pays, after, before)
+
+
+def wanted(volume: Volume, split: tuple[Tensor, Tensor], share: float, base: Tensor, options: DensityFit) -> Bool[Tensor, "shot"]:
+    """Whether the held-out photons want any free shape: asked on the turned lattice, a third of the cost."""
+    at = volume.turned.projector.pixel
+    before = held_out_loss(volume.turned.projector, split[1][at], share, base)
+    _, _, after = fit_free(
+        volume.turned, volume.coarse, (split[0][at], split[1][at]), share, base, Schedule(GLANCE, options.rate, check=CHECK, patience=2)
+    )
+    return after < before
 
 
 def fit_shots(
@@ -176,40 +210,58 @@ def fit_shots(
     options: DensityFit,
     seed: int,
 ) -> Fitted:
-    """Fit every shot. counts: all electrons, pedestal included, in the projector's pixels."""
-    share = options.held_out
-    fitted, held_out = thinned(counts, share, shots, seed)
-    plain, converged = scored(volume, fitted, 1 - share, started(starts, waves, volume.half_width), None, ENVELOPE, ROUGH)
+    """Fit every shot. counts: all electrons, pedestal included, in all pixels of the binned frames."""
+    half, turned, fine, share = volume.half_width, volume.turned, volume.fine, options.held_out
+    schedule = Schedule(options.steps, options.rate, check=CHECK, patience=PATIENCE)
+    split = thinned(counts, share, shots, seed)
+    fitted, held_out = (part[turned.projector.pixel] for part in split)
+    plain, converged = scored(turned, half, fitted, 1 - share, started(starts, waves, half), None, ENVELOPE, ROUGH)
     chosen, fringe = plain.clone(), torch.zeros(len(shots), dtype=torch.bool)
-    plain_loss = held_out_loss(volume, held_out, share, sampled(volume, plain, None)[0].T.contiguous())
+    plain_loss = held_out_loss(turned.projector, held_out, share, drawn(turned, half, plain, None).T.contiguous())
     tried = torch.tensor([i for i, wave in enumerate(waves) if wave is not None and options.fringe], dtype=torch.long)
     if len(tried):
         start = with_amplitude(volume, fitted[:, tried], 1 - share, plain[tried])
-        waved, moved = scored(volume, fitted[:, tried], 1 - share, start, None, PARAMETERS, ROUGH)
-        loss = held_out_loss(volume, held_out[:, tried], share, sampled(volume, waved, None)[0].T.contiguous())
+        waved, moved = scored(turned, half, fitted[:, tried], 1 - share, start, None, PARAMETERS, ROUGH)
+        loss = held_out_loss(turned.projector, held_out[:, tried], share, drawn(turned, half, waved, None).T.contiguous())
         wins = (loss < plain_loss[tried] - MARGIN) & moved
         chosen[tried[wins]], fringe[tried[wins]], converged[tried[wins]] = waved[wins], True, moved[wins]
-    base = sampled(volume, chosen, None)[0].clamp_min(0).T.contiguous()
-    levels, kept_step, loss = fit_free(volume, fitted, held_out, share, base, options)
+    fitted, held_out = (part[fine.projector.pixel] for part in split)
+    free = torch.nonzero(wanted(volume, split, share, drawn(turned, half, chosen, None).clamp_min(0).T.contiguous(), options)).flatten()
+    base = drawn(fine, half, chosen, None).clamp_min(0).T.contiguous()
+    loss = held_out_loss(fine.projector, held_out, share, base)
+    levels, kept_step = [torch.zeros(len(shots), n, n, n) for n in volume.nodes], torch.zeros(len(shots), dtype=torch.long)
+    if len(free):
+        found, kept_step[free], loss[free] = fit_free(fine, volume.nodes, (fitted[:, free], held_out[:, free]), share, base[:, free], schedule)
+        for level, new in zip(levels, found, strict=True):
+            level[free] = new
     # A wave longer than the cloud may only be a shape that is no Gaussian: the free grids are offered the same photons without it.
-    size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / volume.half_width
+    size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / half
     doubtful = torch.nonzero(fringe & (chosen[:, 10:13].norm(dim=1) * size < GRID_CAN)).flatten()
     if len(doubtful):
-        base = sampled(volume, plain[doubtful], None)[0].T.contiguous()
-        other, other_step, other_loss = fit_free(volume, fitted[:, doubtful], held_out[:, doubtful], share, base, options)
+        base = drawn(fine, half, plain[doubtful], None).T.contiguous()
+        other, other_step, other_loss = fit_free(fine, volume.nodes, (fitted[:, doubtful], held_out[:, doubtful]), share, base, schedule)
         without = loss[doubtful] > other_loss - MARGIN
         at = doubtful[without]
         chosen[at], fringe[at], kept_step[at], loss[at] = plain[at], False, other_step[without], other_loss[without]
         for level, new in zip(levels, other, strict=True):
             level[at] = new[without]
-    free = interpolated(volume.between, levels).exp().T.contiguous()
     final, sure = chosen.clone(), converged.clone()
-    for group, number in ((torch.nonzero(fringe).flatten(), PARAMETERS), (torch.nonzero(~fringe).flatten(), ENVELOPE)):
-        if len(group):
-            final[group], sure[group] = scored(volume, counts[:, group], 1.0, chosen[group], free[group], number, TOLERANCE)
+    for number, has_wave in ((PARAMETERS, True), (ENVELOPE, False)):
+        for shaped in (True, False):
+            group = torch.nonzero((fringe == has_wave) & ((kept_step > 0) == shaped)).flatten()
+            if len(group):
+                lattice = fine if shaped else turned
+                shape = interpolated(lattice.between, [level[group] for level in levels]).exp().T.contiguous() if shaped else None
+                every = counts[lattice.projector.pixel][:, group]
+                final[group], sure[group] = scored(lattice, half, every, 1.0, chosen[group], shape, number, TOLERANCE)
     final[~fringe, ENVELOPE:] = 0
     floor = (held_out - torch.xlogy(held_out, held_out)).double().sum(0)
-    return Fitted(final, levels, fringe, 2 * (loss - floor) / len(counts), kept_step, sure)
+    return Fitted(final, levels, fringe, 2 * (loss - floor) / len(fitted), kept_step, sure)
+
+
+def lattice_of(volume: Volume, fitted: Fitted, member: int) -> Lattice:
+    """The lattice that a shot's final scoring was done on: the reported voxels where it has a free shape."""
+    return volume.fine if fitted.kept_step[member] else volume.turned
 
 
 def field_of_fit(volume: Volume, fitted: Fitted) -> Fringed:

@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldfit.experiments.magis.imaging import LEAST, Fitted, sampled
+from fieldfit.experiments.magis.imaging import LEAST, Fitted, lattice_of, sampled
 from fieldfit.experiments.magis.volume import Volume
-from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, interpolated, interpolation, wave_mean
+from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, interpolated, slopes
 from fieldfit.forward.imaging import Projector, back_projected, light
 
 COARSE = 4  # nodes along each edge of the coarse shape grid
@@ -35,7 +35,7 @@ class Derived:
     """Quantities of one shot with standard deviations, SI.
 
     values, stds: phase, contrast, fringe_period, atom_number (scalars), position, size, wave_vector (3), wavefront (3) by COEFFICIENTS;
-    density_std (voxel) [m-3]; shape_std: prior width of the free shape that was chosen.
+    density_std (reported sample of the fine lattice) [m-3]; shape_std: prior width of the free shape that was chosen.
     """
 
     values: dict[str, Tensor]
@@ -45,17 +45,20 @@ class Derived:
     shape_std: float
 
 
-def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "pixel"]) -> Derived:
-    """Everything that is reported of one shot. counts: all electrons, pedestal included."""
-    projector = volume.projector
+def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "all"]) -> Derived:
+    """Everything that is reported of one shot. counts: all electrons, pedestal included, in all pixels of the binned frames."""
+    lattice, half = lattice_of(volume, fitted, member), volume.half_width
+    projector = lattice.projector
+    counts = counts[projector.pixel]
     p = fitted.parameters[member : member + 1]
+    levels = [level[member : member + 1] for level in fitted.levels]
     number = PARAMETERS if fitted.fringe[member] else ENVELOPE
-    logarithm = interpolated(volume.between, [level[member : member + 1] for level in fitted.levels])
-    density, by = sampled(volume, p, logarithm.T.exp())
+    logarithm = interpolated(lattice.between, levels)
+    density, by = sampled(lattice, half, p, logarithm.T.exp())
     atoms = density[0].clamp_min(0)
-    nodes = _shapes(volume, atoms)
-    extra = _wavefront(volume, p, density, by) if number == PARAMETERS else by[0, :0]
-    columns = torch.cat([by[0, :number], extra, atoms * nodes]).T.contiguous()
+    shapes = _shapes(lattice.x, atoms)
+    extra = _wavefront(lattice.x, p, density, by) if number == PARAMETERS else by[0, :0]
+    columns = torch.cat([by[0, :number], extra, atoms * shapes.at(lattice.x)]).T.contiguous()
     mean = (light(projector, atoms[:, None])[:, 0] + projector.pedestal).clamp_min(LEAST)
     jacobian = light(projector, columns)
     scale = (jacobian.square() / mean[:, None]).double().sum(0).sqrt().clamp_min(1e-30)
@@ -68,13 +71,13 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
     main = torch.cat([torch.arange(number), torch.arange(number + waves, len(scale))])
     shape = torch.zeros(len(main), dtype=torch.bool)
     shape[number:] = True
-    drawn = _drawn_shape(volume, logarithm[:, 0], atoms)
+    drawn = _drawn_shape(logarithm[:, 0], atoms)
     width = max(_evidence(information[main][:, main], gradient[main], scale[main], shape), drawn)
     prior = torch.zeros(len(scale), dtype=torch.float64)
     prior[number + waves :] = 1 / (width * scale[number + waves :]).square()
     inverse = torch.linalg.inv(information[main][:, main] + torch.diag(prior[main]) + 1e-12 * torch.eye(len(main), dtype=torch.float64))
     covariance = (inverse + inverse @ atomic[main][:, main] @ inverse) / torch.outer(scale[main], scale[main])
-    values, stds = _quantities(volume, p[0], covariance[:number, :number], number)
+    values, stds = _quantities(half, p[0], covariance[:number, :number], number)
     by_atoms = projector.volume * columns.double().sum(0)[main]
     values["atom_number"] = atoms.double().sum() * projector.volume
     stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
@@ -84,22 +87,37 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
         at = slice(number, number + waves)
         values["wavefront"] = (inverse @ gradient)[at] / scale[at]
         stds["wavefront"] = (inverse + inverse @ atomic @ inverse).diagonal()[at].sqrt() / scale[at]
-    return Derived(values, stds, _density_std(volume, p, columns[:, main], covariance, number), _chi2(projector, counts, mean, atoms, number), width)
+    std = _density_std(volume, p, levels, shapes, covariance, number)
+    return Derived(values, stds, std, _chi2(projector, counts, mean, atoms, number), width)
 
 
-def _shapes(volume: Volume, atoms: Tensor) -> Float[Tensor, "node voxel"]:
-    """Hat functions of the coarse nodes that touch enough atoms. The grid spans the cloud, not the box."""
+@dataclass(frozen=True)
+class _Shapes:
+    """Hat functions of those coarse nodes that touch enough atoms. The grid spans the cloud, not the box: centre and reach (3) in half widths."""
+
+    centre: Tensor
+    reach: Tensor
+    touched: Tensor
+
+    def at(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "node n"]:
+        return _hats((x - self.centre) / self.reach)[self.touched]
+
+
+def _hats(at: Float[Tensor, "n 3"]) -> Float[Tensor, "node n"]:
+    """Products of three hats a node of a grid that fills [-1, 1]^3; beyond it the edge's value holds."""
+    place = (at.T.clamp(-1, 1) + 1) * (0.5 * (COARSE - 1))
+    along = (1 - (place[:, None] - torch.arange(COARSE, dtype=at.dtype)[:, None]).abs()).clamp_min(0)
+    return (along[0][:, None, None] * along[1][None, :, None] * along[2][None, None]).flatten(0, 2)
+
+
+def _shapes(x: Float[Tensor, "n 3"], atoms: Float[Tensor, "n"]) -> _Shapes:
     weight = atoms / atoms.sum()
-    centre = weight @ volume.x
-    size = (weight @ (volume.x - centre).square()).sqrt()
-    hats = interpolation(((volume.x - centre) / (2.6 * size)).contiguous(), COARSE)
-    touched = torch.nonzero((hats.transposed @ weight[:, None])[:, 0] > LEAST_SHARE).flatten()
-    selector = torch.zeros(COARSE**3, len(touched))
-    selector[touched, torch.arange(len(touched))] = 1
-    return (hats.matrix @ selector).T.contiguous()
+    centre = weight @ x
+    reach = 2.6 * (weight @ (x - centre).square()).sqrt()
+    return _Shapes(centre, reach, torch.nonzero(_hats((x - centre) / reach) @ weight > LEAST_SHARE).flatten())
 
 
-def _wavefront(volume: Volume, p: Tensor, density: Tensor, by: Tensor) -> Float[Tensor, "3 voxel"]:
+def _wavefront(x: Tensor, p: Tensor, density: Tensor, by: Tensor) -> Float[Tensor, "3 voxel"]:
     """Columns of the Zernike terms of the phase: the density's derivative by the phase times the polynomial (OSA normalisation)."""
     wave = p[0, ENVELOPE:].to(torch.float32)
     by_phase = wave[3] * by[0, 14] - wave[4] * by[0, 13]
@@ -110,7 +128,7 @@ def _wavefront(volume: Volume, p: Tensor, density: Tensor, by: Tensor) -> Float[
     across = across / across.norm()
     other = torch.linalg.cross(k, across)
     weight = density[0].clamp_min(0)
-    d = volume.x - (weight @ volume.x) / weight.sum()
+    d = x - (weight @ x) / weight.sum()
     s, t = d @ across, d @ other
     radius = 2 * ((weight @ (s.square() + t.square())) / weight.sum() / 2).sqrt()
     s, t = s / radius, t / radius
@@ -136,16 +154,15 @@ def _evidence(information: Tensor, gradient: Tensor, scale: Tensor, shape: Tenso
     return chosen
 
 
-def _drawn_shape(volume: Volume, logarithm: Tensor, atoms: Tensor) -> float:
+def _drawn_shape(logarithm: Tensor, atoms: Tensor) -> float:
     """Spread of the free logarithm over the atoms: what the fit drew is no less wide than the prior of the shapes."""
     weight = atoms / atoms.sum()
     mean = weight @ logarithm
     return float((weight @ (logarithm - mean).square()).sqrt())
 
 
-def _quantities(volume: Volume, p: Tensor, covariance: Tensor, number: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _quantities(half: float, p: Tensor, covariance: Tensor, number: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Values and first-order standard deviations of what the parameters give."""
-    half = volume.half_width
 
     def position(q: Tensor) -> Tensor:
         return q[1:4] * half
@@ -174,15 +191,19 @@ def _quantities(volume: Volume, p: Tensor, covariance: Tensor, number: int) -> t
     return values, stds
 
 
-def _density_std(volume: Volume, p: Tensor, columns: Tensor, covariance: Tensor, number: int) -> Tensor:
-    """Standard deviation of the voxel means: the samples' columns with the wave's part taken to its voxel mean."""
-    if number == PARAMETERS:
-        factor = wave_mean(p[:, ENVELOPE:], volume.projector.pitch / volume.half_width).square().item()
-        columns = torch.cat([columns[:, :ENVELOPE], factor * columns[:, ENVELOPE:number], columns[:, number:]], 1)
+def _density_std(volume: Volume, p: Tensor, levels: list[Tensor], shapes: _Shapes, covariance: Tensor, number: int) -> Tensor:
+    """Standard deviation of the means over the reported voxels."""
+    fine, half = volume.fine, volume.half_width
+    inside = torch.nonzero(volume.reported >= 0).flatten()
+    x = fine.x[inside]
+    q = p.to(torch.float32)
+    free = interpolated(fine.between, levels)[inside].T.exp() if any(level.any() for level in levels) else torch.ones(1, len(x))
+    density, by = slopes(q[:, :ENVELOPE], q[:, ENVELOPE:], x, free, fine.projector.pitch / half)
+    columns = torch.cat([by[0, :number], density.clamp_min(0) * shapes.at(x)]) / half**3
     scale = covariance.diagonal().sqrt().clamp_min(1e-30)
     values, vectors = torch.linalg.eigh(covariance / torch.outer(scale, scale))
     root = scale[:, None] * vectors * values.clamp_min(0).sqrt()
-    return (columns @ root.float()).square().sum(1).sqrt()
+    return (root.float().T @ columns).square().sum(0).sqrt()
 
 
 def _chi2(projector: Projector, counts: Tensor, mean: Tensor, atoms: Tensor, number: int) -> float:

@@ -7,6 +7,7 @@
 The truth is never looked at.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,7 +137,7 @@ def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndar
         # |k|^2 = q^T (E E^T) q for k = E^T q
         k2 = _quadratic_form(view.slope @ view.slope.T, q_row[:, None], q_column)
         there = np.where((k2 > low**2) & (k2 < (0.9 * np.pi / view.pixel) ** 2) & (q_column >= 0), spectrum, 0)
-        for place in np.argsort(there, axis=None)[-3:]:
+        for place in np.argpartition(there, -3, axis=None)[-3:]:
             i, j = np.unravel_index(place, there.shape)
             along = np.linspace(-REACH, REACH, 61) / size[0]
             vectors = view.slope.T @ np.array([q_row[i], q_column[j]]) + along[:, None] * view.sight
@@ -159,7 +160,7 @@ def _spectrum(image: np.ndarray, total: float) -> np.ndarray:
 def _lowest(view: View, start: Moments, light: float, counts: float) -> float:
     """Wave number above which a Gaussian envelope has sunk below its view's noise [rad/m]."""
     size = view.pixel * np.sqrt(np.linalg.eigvalsh(view.slope @ start.covariance @ view.slope.T)[0])
-    return float(np.sqrt(2 * np.log(max(light / np.sqrt(counts), np.e))) / size)
+    return float(np.sqrt(2 * np.log(max(light / np.sqrt(counts), math.e))) / size)
 
 
 def _power(view: View, spectrum: np.ndarray, vectors: np.ndarray, low: float) -> np.ndarray:

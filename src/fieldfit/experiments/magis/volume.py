@@ -1,5 +1,14 @@
-"""The voxels that a block of shots is fitted on, and the cameras' view of them."""
+"""The samples that a block of shots is fitted on, and the cameras' view of them.
 
+Two lattices. `fine` has the reported voxels: free shapes and classical reconstructions live there. `turned` is coarser and serves
+envelope and fringe. A wave exp(ik.r) on a lattice has ghosts exp(i(k + G).r), G the lattice's own wave vectors, damped only by the squares
+that are drawn; a view sees a ghost only if its line of sight is perpendicular to k + G within 1 / size of the cloud (projection-slice).
+So the lattice is turned until no view sees one: a wave is then exact at three samples a period, where the voxels along
+the axes lose (k h)^4 of its contrast.
+"""
+
+import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,34 +16,52 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.ndimage import uniform_filter
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from fieldfit.config import Grid
-from fieldfit.experiments.magis.start import Moments, Wave
+from fieldfit.experiments.magis.start import Moments, View, Wave, views_of
 from fieldfit.fields.fringed import Interpolation, interpolation
 from fieldfit.forward.imaging import Projector, build_projector
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import pixel_position
 
+log = logging.getLogger(__name__)
+
 MARGIN = 8  # the fitted box is wider than the reported one by an eighth of it on each side: light from there reaches the pixels too
 REACH = 4.0  # standard deviations of the envelope that are kept: 1e-3 of a Gaussian cloud lies beyond
 WINDOW = 9  # pixels that are summed before silhouettes are cut
 SILHOUETTE_SIGMA = 5.0
-STEEP = 0.9  # |k| h above which the lattice is interlaced with a second one, half a voxel off along x, y and z: see `volume_of`
+STEEP = 0.9  # |k| h above which the fine lattice is interlaced with a second one, half a voxel off along x, y and z: it lies along the axes
 PIXELS_A_PERIOD = 7.0  # binned pixels that a fringe period must span at least; a sinc(1/7) costs 3 % of contrast
+STEP_OF_WAVE = 2.0  # |k| h of the turned lattice
+STEPS_OF_SIZE = 6.0  # of the turned lattice, in the envelope's smallest standard deviation
+COARSE = 4  # grids of the free logarithm that the turned lattice can carry
+TURNS = 500  # orientations that are tried
+ORDERS = np.array([order for order in itertools.product(range(-3, 4), repeat=3) if any(order)])  # of the ghosts that are looked at
+GHOSTS = 2e-3  # of the wave's power in the views that its ghosts may have: that share of the contrast is lost
+FINEST = 0.9  # of the reported pitch: the turned lattice is never finer
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """projector: from these samples to the pixels; x (sample, 3): where they are, in half widths; between: to them from the finest of its nodes."""
+
+    projector: Projector
+    x: Float[Tensor, "sample 3"]
+    between: Interpolation
 
 
 @dataclass(frozen=True)
 class Volume:
-    """projector: from these voxels to the pixels; x (voxel, 3): their centres in half widths; half_width [m] of the fitted box;
-    between: interpolation from the finest nodes to the voxels; nodes: of the free logarithm's grids, coarse to fine;
-    reported: index of each voxel in the reported grid (voxels^3), -1 outside it and for the voxels of an interlaced lattice."""
+    """half_width [m] of the fitted box; nodes: of the free logarithm's grids on `fine`, coarse to fine; coarse: of those on `turned`;
+    reported: index of each sample of `fine` in the reported grid (voxels^3), -1 outside it and for the samples of an interlaced lattice."""
 
-    projector: Projector
-    x: Float[Tensor, "voxel 3"]
+    fine: Lattice
+    turned: Lattice
     half_width: float
-    between: Interpolation
     nodes: tuple[int, ...]
+    coarse: tuple[int, ...]
     reported: Tensor
 
 
@@ -53,10 +80,7 @@ def volume_of(
     grid: Grid,
     photons_per_atom: float,
 ) -> Volume:
-    """Voxels inside an envelope of any shot or inside the silhouettes of all views, and their projector.
-
-    A wave on a lattice of pitch h has a ghost at |2 pi / h - k|, which a drawn square damps only to (k h / 2 pi) of the wave, and which
-    takes part of its contrast: (k h)^4, 12 % at three voxels a period. A second lattice in the gaps cancels the ghost.
+    """Samples inside an envelope of any shot or inside the silhouettes of all views, and their projectors.
 
     electrons: (shot, view, row, column) above the pedestal; bad: (view, row, column).
     """
@@ -66,25 +90,83 @@ def volume_of(
     axis = (np.arange(side) + 0.5) * pitch - 0.5 * side * pitch
     half_width = 0.5 * side * pitch
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    keep = _inside_silhouettes(cameras, electrons, bad, points)
-    for start in starts:
-        d = points - start.centre
-        keep |= np.einsum("ni,ij,nj->n", d, np.linalg.inv(start.covariance), d) < REACH**2
+    keep = _inside_silhouettes(cameras, electrons, bad, points) | _inside_envelopes(starts, points)
     index = np.flatnonzero(keep)
     steepest = max((float(np.linalg.norm(wave.vector)) for wave in waves if wave), default=0.0)
     lattices = 2 if steepest * pitch > STEEP else 1
-    centres = torch.from_numpy(np.concatenate([points[index] + 0.5 * pitch * shifted for shifted in range(lattices)]))
+    centres = np.concatenate([points[index] + 0.5 * pitch * shifted for shifted in range(lattices)])
     binning = _binning(cameras, pitch, waves)
     use = torch.from_numpy(~bad)
-    projector = build_projector(cameras, centres.to(torch.float32), pitch, photons_per_atom, binning, use, pitch**3 / lattices)
-    x = (centres / half_width).to(torch.float32)
     nodes = tuple(n for n in (5, 9, 17, 33, 49) if n <= side // 2 + 1)
+
+    def lattice(at: np.ndarray, edge: float, each: float, finest: int) -> Lattice:
+        where = torch.from_numpy(at)
+        x = (where / half_width).to(torch.float32)
+        projector = build_projector(cameras, where.to(torch.float32), edge, photons_per_atom, binning, use, each)
+        return Lattice(projector, x, interpolation(x, finest))
+
     i, j, k = np.unravel_index(index, (side, side, side))
     places = np.stack([i, j, k]) - pad
     inside = ((places >= 0) & (places < grid.voxels)).all(0)
     reported = np.where(inside, (places[0] * grid.voxels + places[1]) * grid.voxels + places[2], -1)
     reported = np.concatenate([reported] + [np.full(len(reported), -1)] * (lattices - 1))
-    return Volume(projector, x, half_width, interpolation(x, nodes[-1]), nodes, torch.from_numpy(reported))
+    fine = lattice(centres, pitch, pitch**3 / lattices, nodes[-1])
+    samples, edge = _turned(cameras, starts, waves, pitch, binning)
+    coarse = nodes[:COARSE]
+    return Volume(fine, lattice(samples, edge, edge**3, coarse[-1]), half_width, nodes, coarse, torch.from_numpy(reported))
+
+
+def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarray:
+    keep = np.zeros(len(points), bool)
+    for start in starts:
+        d = points - start.centre
+        keep |= np.einsum("ni,ij,nj->n", d, np.linalg.inv(start.covariance), d) < REACH**2
+    return keep
+
+
+def _turned(
+    cameras: Sequence[Camera], starts: Sequence[Moments], waves: Sequence[Wave | None], pitch: float, binning: int
+) -> tuple[np.ndarray, float]:
+    """(samples (n, 3), their spacing) [m] of the lattice whose ghosts the views see least."""
+    vectors = np.array([wave.vector for wave in waves if wave]).reshape(-1, 3)
+    size = np.sqrt(min(np.linalg.eigvalsh(start.covariance)[0] for start in starts))
+    steepest = np.linalg.norm(vectors, axis=1).max(initial=0)
+    widest = max(min(size / STEPS_OF_SIZE, STEP_OF_WAVE / steepest if steepest else np.inf), 0.5 * pitch)
+    wave = vectors[np.argmax(np.linalg.norm(vectors, axis=1))] if steepest else np.zeros(3)
+    views = views_of(cameras)
+    turns = Rotation.random(TURNS, rng=np.random.default_rng(0)).as_matrix()
+    step = widest
+    while True:
+        powers = [_ghosts(views, turn, step, wave, size, binning) for turn in turns]
+        axes, power = turns[int(np.argmin(powers))], min(powers)
+        if power < GHOSTS or step <= FINEST * pitch:
+            break
+        step = max(0.9 * step, FINEST * pitch)
+    log.info("turned lattice: %.0f um, ghosts have %.1e of the wave's power in the views", step * 1e6, power)
+    centre = np.mean([start.centre for start in starts], 0)
+    reach = max(float(np.linalg.norm(start.centre - centre)) + REACH * np.sqrt(np.linalg.eigvalsh(start.covariance)[-1]) for start in starts)
+    number = int(np.ceil(reach / step))
+    along = np.arange(-number, number + 1) * step
+    samples = centre + np.stack(np.meshgrid(along, along, along, indexing="ij"), -1).reshape(-1, 3) @ axes.T
+    return samples[_inside_envelopes(starts, samples)], float(step)
+
+
+def _ghosts(views: Sequence[View], axes: np.ndarray, step: float, wave: np.ndarray, size: float, binning: int) -> float:
+    """Power of the ghosts of wave and envelope in all views, relative to the wave's own (without a wave: to the envelope's).
+
+    Each is damped by the square that is drawn and by the pixel, and by the cloud's extent along the line of sight.
+    """
+    sights = np.array([view.sight for view in views])
+    edges = np.array([view.slope / np.linalg.norm(view.slope, axis=1, keepdims=True) for view in views])
+    pixel = binning * np.mean([view.pixel for view in views])
+    own = 2 * np.pi / step * ORDERS @ axes.T
+    total = 0.0
+    for ghosts in (own - wave, own):
+        along = np.exp(-0.5 * (size * ghosts @ sights.T) ** 2)
+        ghost, view = np.nonzero(along > 1e-4)
+        across = np.einsum("ni,nei->ne", ghosts[ghost], edges[view]) / (2 * np.pi)
+        total += float(np.square((np.sinc(across * step) * np.sinc(across * pixel)).prod(1) * along[ghost, view]).sum())
+    return total / float(np.exp(-((size * wave @ sights.T) ** 2)).sum())
 
 
 def _binning(cameras: Sequence[Camera], pitch: float, waves: Sequence[Wave | None]) -> int:

@@ -1,0 +1,73 @@
+"""The turned lattice draws a wave without ghosts, where a lattice along the axes of the same spacing does not."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from fieldfit.config import Grid
+from fieldfit.experiments.magis.start import Moments, Wave, views_of
+from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _turned, volume_of
+from fieldfit.fields.fringed import density
+from fieldfit.forward.imaging import build_projector, light
+from fieldfit.geometry.cameras import Camera
+from fieldfit.simulate.layouts import ring_of_cameras
+
+CAMERAS = [
+    Camera(
+        str(c["id"]),
+        *(tuple(c[key]) for key in ("lens_position_m", "look", "left", "up")),
+        *(c["focal_length_m"], c["aperture_diameter_m"] / 2, c["magnification"], c["pixel_pitch_m"]),
+        *c["resolution_hw"],
+        *(c["quantum_efficiency"], c["pedestal_poisson_mean"]),
+    )
+    for c in ring_of_cameras()["cameras"][:3]
+]
+SIZE, HALF = 3e-4, 1.5e-3
+K = 2 * math.pi / 300e-6
+START = Moments(2e5, np.zeros(3), np.eye(3) * SIZE**2)
+WAVE = Wave(np.array([0.0, K, 0.0]), 100.0, np.ones(3))
+
+
+def image(samples: np.ndarray, step: float) -> np.ndarray:
+    """Electrons of a fringed cloud drawn on these samples."""
+    shape = torch.tensor([[math.log(2e5), 0.0, 0.0, 0.0, *[math.log(HALF / SIZE)] * 3, 0.0, 0.0, 0.0]])
+    wave = torch.tensor([[0.0, K * HALF, 0.0, 0.9, 0.0]])
+    at = torch.from_numpy(samples)
+    x = (at / HALF).to(torch.float32)
+    drawn = density(shape, wave, x, torch.ones(1, len(x)), step / HALF, undo=True) / HALF**3
+    projector = build_projector(CAMERAS, at.to(torch.float32), step, 1000.0, 2)
+    whole = torch.zeros(math.prod(projector.shape))
+    whole[projector.pixel] = light(projector, drawn.T.contiguous())[:, 0]
+    return whole.numpy()
+
+
+def test_a_coarse_turned_lattice_agrees_with_a_fine_one() -> None:
+    samples, step = _turned(CAMERAS, [START], [WAVE], 50e-6, 2)
+    assert step > 45e-6
+    along = np.arange(-60, 61) * 20e-6
+    fine = np.stack(np.meshgrid(along, along, along, indexing="ij"), -1).reshape(-1, 3)
+    exact = image(fine[np.linalg.norm(fine, axis=1) < 4 * SIZE], 20e-6)
+    coarse = np.arange(-26, 27) * step
+    straight = np.stack(np.meshgrid(coarse, coarse, coarse, indexing="ij"), -1).reshape(-1, 3)
+
+    def loss(other: np.ndarray) -> float:
+        return float(((other - exact) ** 2 / (exact + 9)).sum())
+
+    turned = loss(image(samples, step))
+    assert turned < 0.3 * loss(image(straight[np.linalg.norm(straight, axis=1) < 4 * SIZE], step))
+    assert turned < 10  # of some 1e5 electrons: far below their noise
+
+
+def test_ghosts_of_a_lattice_along_a_line_of_sight_are_seen() -> None:
+    views = views_of(CAMERAS)
+    assert _ghosts(views, np.eye(3), 50e-6, WAVE.vector, SIZE, 2) > GHOSTS
+
+
+@pytest.mark.parametrize("waves", [[WAVE], [None]])
+def test_the_lattice_follows_cloud_and_wave(waves: list[Wave | None]) -> None:
+    blank = np.zeros((1, 3, 200, 200))
+    volume = volume_of(CAMERAS, blank, np.zeros((3, 200, 200), bool), [START], waves, Grid(half_width_m=1.2e-3, voxels=24), 1000.0)
+    assert volume.turned.projector.pitch <= SIZE / 6 + 1e-9
+    assert int((volume.reported >= 0).sum()) == len(set(volume.reported[volume.reported >= 0].tolist()))
