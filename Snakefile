@@ -15,7 +15,7 @@ from fieldfit.provenance import code_hash
 from fieldfit.types import InputError
 
 # Snakemake merges configurations deeply, so the demo is loaded only when the user gives no entries of their own.
-if not {"magis", "dune", "design"} & set(config):
+if not {"magis", "dune", "design", "gallery"} & set(config):
     config.update(yaml.safe_load((Path(workflow.basedir) / "config/config.yaml").read_text()))
 
 try:
@@ -44,6 +44,7 @@ include: "workflow/rules/simulate.smk"
 include: "workflow/rules/magis.smk"
 include: "workflow/rules/dune.smk"
 include: "workflow/rules/design.smk"
+include: "workflow/rules/gallery.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from fieldfit.geometry.lens import pixel_position
 from fieldfit.io.cameras import read_cameras
-from fieldfit.simulate.shots import ring_of_cameras
+from fieldfit.simulate.layouts import ring_of_cameras
 from fieldfit.types import InputError
 
 RING6 = Path(__file__).parents[1] / "../shared/data/ring6/cameras.json"

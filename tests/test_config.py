@@ -26,7 +26,7 @@ def test_printed_defaults_are_valid_once_the_required_values_are_given():
     text = default_yaml().replace("REQUIRED", "given")
     mapping = yaml.safe_load(text)
     mapping["design"]["my_shower_2d"]["study"] = "study.json"
-    assert len(load_config(mapping).magis) == 3
+    assert len(load_config(mapping).magis) == 4
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "reference.yaml"])
@@ -55,7 +55,7 @@ def test_typo_in_a_section_names_the_nearest():
 
 
 def test_unknown_format_names_the_nearest():
-    assert "'magis.a.format' is 'tif', expected one of tiff, ports, pictures; did you mean 'tiff'?" in refusal(
+    assert "'magis.a.format' is 'tif', expected one of tiff, fits, hdf5, ports, pictures, absorption; did you mean 'tiff'?" in refusal(
         {"magis": {"a": SHOTS | {"format": "tif"}}}
     )
 

@@ -75,6 +75,18 @@ def test_too_many_flagged_shots_refuse_the_phase_with_their_reasons(run: Path) -
     assert not (run / "refused.nc").exists()
 
 
+def test_a_time_that_goes_backwards_from_block_to_block_is_flagged(run: Path) -> None:
+    late = xr.load_dataset(run / "density.nc", decode_times=False)
+    late["time"] = late.time - 50.0
+    late.assign_coords(shot=late.shot + 4).to_netcdf(run / "late.nc", engine="h5netcdf")
+    estimate_phase([run / "density.nc", run / "late.nc"], run / "backwards.nc", entry_of(run))
+    product = open_product(run / "backwards.nc", "phase")
+    assert product.status.values.tolist() == [0, Status.corrupt, 0, Status.empty, Status.mistimed, Status.corrupt, Status.mistimed, Status.empty]
+    assert "shot 4 is mistimed: its time 50.0 s lies before that of the earlier shot 2 (104.0 s)" in product.attrs["flagged"]
+    assert np.isfinite(product.phase.values[[0, 2]]).all()
+    assert np.isnan(product.phase.values[4:]).all()
+
+
 def test_a_block_of_dark_shots_passes_on_its_flags(run: Path) -> None:
     entry = entry_of(run)
     calibrate_frames(run / "raw", run / "cameras.json", run / "dark_electrons.nc", entry, [3])

@@ -31,7 +31,9 @@ def field_of(dataset: xr.Dataset, path: Path) -> Field:
         told = json.loads(dataset.attrs["field"])
         field = _family(told["family"])(**told["settings"])
         layout = [(str(name), [int(size) for size in shape]) for name, shape in told["layout"]]
-        set_weights(field, torch.from_numpy(np.array(dataset["field_weights"].values, np.float32)), layout)
+        weights = np.array(dataset["field_weights"].values, np.float32)
+        weights = weights if field.batch is None else weights.reshape(field.batch, -1)  # a batch can have several dimensions
+        set_weights(field, torch.from_numpy(weights), layout)
     except (AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the attribute `field` does not describe a field of this version ({error!r})") from None
     return field.eval()
@@ -53,7 +55,8 @@ def load_field(path: str | Path) -> Callable[[Any], np.ndarray]:
     """A fitted field as a function of points (n, d) in metres, NumPy in and out.
 
     visibility.nc -> (n, channel); calibration.nc -> (n, channel), detected photo-electrons per photon;
-    density/{block}.nc -> (shot, n) [m-3], NaN for a flagged shot; design.nc -> (seed, n), in the study's length unit.
+    density/{block}.nc -> (shot, n) [m-3], NaN for a flagged shot; design.nc -> (seed, n), in the study's length unit;
+    tomogram.nc -> (every, row, n) [m-1], lengths in pixels where the pixel was not given.
     Raises InputError when the file is none of these, or the points have other dimensions.
     """
     path = Path(path)
@@ -61,11 +64,11 @@ def load_field(path: str | Path) -> Callable[[Any], np.ndarray]:
         raise InputError(f"{path}: no such file, expected a product with a field")
     with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
         kind = str(found.attrs.get("product"))
-    if kind not in ("visibility", "calibration", "density", "design", "material"):
-        raise InputError(f"{path}: a product of kind {kind!r} holds no field, expected visibility, calibration, density or design")
+    if kind not in ("visibility", "calibration", "density", "design", "material", "tomogram"):
+        raise InputError(f"{path}: a product of kind {kind!r} holds no field, expected visibility, calibration, density, design or tomogram")
     dataset = open_product(path, kind)
     field = field_of(dataset, path)
-    dimensions = 2 if kind in ("design", "material") else 3
+    dimensions = 2 if kind in ("design", "material", "tomogram") else 3
 
     def evaluate(points: Any) -> np.ndarray:
         x = np.atleast_2d(np.asarray(points, np.float32))
@@ -75,6 +78,6 @@ def load_field(path: str | Path) -> Callable[[Any], np.ndarray]:
             values: np.ndarray = field(torch.from_numpy(x)).numpy()
         if "status" in dataset:
             values[dataset.status.values != 0] = np.nan
-        return values
+        return values if field.batch is None else values.reshape(*dataset.field_weights.shape[:-1], len(x))
 
     return evaluate

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from fieldfit.types import InputError, nearest
 
 Device = Literal["auto", "cpu", "cuda"]
+ONE_STAR = r"^[^*/]*\*[^*/]*$"  # a file name with one * in it
 
 
 class Entry(BaseModel):
@@ -39,20 +40,71 @@ class DensityFit(Entry):
     fringe: bool = Field(True, description="offer the field an explicit fringe where the views' spectra and held-out photons want one")
 
 
-class SimulateShots(Entry):
-    """Make six-camera TIFF shots of known clouds first (demo)."""
+class Glass(Entry):
+    """Plane-parallel window in front of each lens."""
 
-    shots: int = Field(6, ge=1, description="number of shots; the last one is left dark")
-    photons: float = Field(1e9, gt=0, description="photons emitted by the cloud in a shot")
-    period_um: float = Field(377.0, gt=0, description="fringe period [um]")
-    contrast: float = Field(0.8, ge=0, le=1, description="fringe contrast")
+    thickness_m: float = Field(6.35e-3, gt=0, le=0.1, description="thickness [m]")
+    index: float = Field(1.4667, ge=1, le=4, description="index of refraction")
+
+
+class Distortion(Entry):
+    """Radial and tangential coefficients of Brown and Conrady, of the tangents of the angles to the optical axis."""
+
+    k1: float = Field(0.0, description="radial, of r^2")
+    k2: float = Field(0.0, description="radial, of r^4")
+    p1: float = Field(0.0, description="tangential, along up")
+    p2: float = Field(0.0, description="tangential, along left")
+    k3: float = Field(0.0, description="radial, of r^6")
+
+
+class SimulateShots(Entry):
+    """Make camera shots of known objects first (demo)."""
+
+    shots: int = Field(6, ge=1, description="number of shots")
+    photons: float = Field(1e9, gt=0, description="photons emitted by the object in a shot")
+    layout: Literal["ring6", "ring12", "dome"] = Field(
+        "ring6", description="six cameras around y, twelve over a hemisphere, or one that looks at eighteen mirrors"
+    )
+    object: Literal["cloud", "donut", "two_clouds", "spots", "letters", "mesh"] = Field("cloud", description="what shines")
+    size_mm: float = Field(0.5, gt=0, description="rms size of the cloud [mm]")
+    period_um: float = Field(377.0, gt=0, description="fringe period of the cloud [um]")
+    contrast: float = Field(0.8, ge=0, le=1, description="fringe contrast of the cloud; 0: no fringes")
+    tilt_deg: float = Field(0.0, description="angle of the wave vector (donut: axis; two clouds: line between them) to y [degrees]")
+    azimuth_deg: float = Field(0.0, description="direction of that tilt, from x to z [degrees]")
+    defocus_rad: float = Field(0.0, description="Zernike defocus of the fringe phase over two rms sizes across the wave vector (OSA) [rad]")
+    extent_mm: float = Field(1.2, gt=0, description="largest width of spots, letters or mesh [mm]")
+    mesh: Path | None = Field(None, description="binary STL file, for `object: mesh`")
+    jitter_um: float = Field(20.0, ge=0, description="rms wander of the object's centre from shot to shot, along each axis [um]")
+    repeats: int = Field(1, ge=1, description="shots in a row that show the same object, its atoms drawn anew")
+    dark: Literal["last", "none"] = Field("last", description="which of several shots is left dark")
+    glass: Glass | None = Field(None, description="window in front of each lens, also in the camera file")
+    distortion: Distortion | None = Field(None, description="lens distortion, also in the camera file")
+    misplaced_um: float = Field(0.0, ge=0, description="rms shift of every view from what the camera file says, along each axis [um]")
+    misturned_mrad: float = Field(0.0, ge=0, description="rms turn of every view from what the camera file says, about each axis [mrad]")
+    truth_density: bool = Field(False, description="write the true densities too, and list them in the camera file, where no step looks")
+    faults: dict[int, Literal["saturated", "blocked", "cosmic", "moved", "outside"]] = Field(
+        default_factory=dict, description="shots that something is wrong with, mostly in view 1: {3: blocked}"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> "SimulateShots":
+        if (self.mesh is None) == (self.object == "mesh"):
+            found = "no file" if self.mesh is None else f"'{self.mesh}' for object '{self.object}'"
+            raise ValueError(f"key 'mesh' names {found}, expected an STL file with `object: mesh` and none otherwise")
+        lit = self.shots - 1 if self.dark == "last" and self.shots > 1 else self.shots
+        wrong = next((shot for shot in self.faults if not 0 <= shot < lit), None)
+        if wrong is not None:
+            raise ValueError(f"key 'faults' names shot {wrong}, expected lit shots, 0 to {lit - 1}")
+        return self
 
 
 class Imaging(Entry):
     """Camera shots of a cloud: density, then phase."""
 
-    format: Literal["tiff"] = Field(description="one folder (a file a view) or one multi-page TIFF a shot")
-    raw: Path = Field(description="folder with one folder or one file a shot")
+    format: Literal["tiff", "fits", "hdf5"] = Field(
+        description="tiff: a folder (a file a view) or a multi-page file a shot; fits: a file a shot; hdf5: many shots a file (docs/formats.md)"
+    )
+    raw: Path = Field(description="folder of the shots, or (hdf5) one file")
     cameras: Path = Field(description="camera description, JSON or YAML")
     truth: Path | None = Field(None, description="truth of the reference data, for scoring only: no step reads it")
     grid: Grid = Field(default_factory=Grid, description="voxels of the density product")
@@ -61,7 +113,14 @@ class Imaging(Entry):
     start: float = Field(0.0, description="time of shot 0 [s], for frames without time stamps")
     shot_period_s: float = Field(1.0, gt=0, description="time between shots [s], for frames without time stamps")
     block_size: int = Field(64, ge=1, le=4096, description="shots fitted together in one job")
-    saturation: int = Field(4095, ge=1, description="ADC value at and above which a pixel is saturated [DN]")
+    adc_step: int | None = Field(
+        None, ge=1, description="step of the values in the files [DN], 16 for 12 bits kept in the upper ones of 16; default: what the frames show"
+    )
+    saturation: int | None = Field(
+        None,
+        ge=1,
+        description="value in the files at and above which a pixel is saturated [DN]; default: 4095, 65536 - step on a comb, 255 in 8 bits",
+    )
     flagged_limit: float = Field(1.0, ge=0, le=1, description="share of flagged shots above which the run's phase is refused")
     seed: int = Field(1, description="seed of every random choice")
     device: Literal["auto", "cpu"] = Field("auto", description="the imaging fit runs on the CPU so far")
@@ -110,6 +169,50 @@ class Pictures(Entry):
     seed: int = Field(1, description="seed of every random choice")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
     simulate: SimulatePictures | None = Field(None, description="make the raw file first")
+
+
+class SimulateTriplets(Entry):
+    """Make absorption triplets of a known number of atoms first."""
+
+    shots: int = Field(8, ge=2, description="number of shots")
+    atoms: float = Field(1.5e5, ge=0, description="mean number of atoms in a shot; each shot draws its own")
+    electrons: float = Field(400.0, gt=0, description="photo-electrons a pixel in the middle of the probe")
+    side: int = Field(128, ge=32, le=2048, description="pixels along each edge of a frame")
+    gain: float = Field(2.5, gt=0, description="gain of the camera [DN per electron]")
+    read_noise: float = Field(6.0, ge=0, description="read noise [DN]")
+
+
+class Absorption(Entry):
+    """Absorption triplets (image, probe, background) of one camera: optical density and atom number."""
+
+    format: Literal["absorption"] = Field(description="three TIFF files a shot: with atoms, without atoms, without light")
+    raw: Path = Field(description="folder with the three files of every shot")
+    image: str = Field("Image_*", pattern=ONE_STAR, description="name of the frame with atoms; * is the shot's tag, which ends in its number")
+    probe: str = Field("Probe_*", pattern=ONE_STAR, description="name of the frame with the same light and no atoms")
+    background: str = Field("Background_*", pattern=ONE_STAR, description="name of the frame without light")
+    region: tuple[int, int, int, int] | None = Field(
+        None, description="where atoms may be: first row, row after the last, first column, column after the last (default: found from the frames)"
+    )
+    components: int | None = Field(
+        None, ge=1, description="eigen-images of the probe that make up a shot's background (default: what held-out pixels predict best)"
+    )
+    bands_px: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (2.0, 4.0, 8.0, 16.0), description="blurs that split eigen-images, since coarse and fine fringes move apart [px]; [] leaves them whole"
+    )
+    pixel_object_m: float | None = Field(None, gt=0, description="edge of a pixel at the atoms [m]; without it lengths and atom number are NaN")
+    cross_section_m2: float | None = Field(None, gt=0, description="absorption cross section of an atom [m2]; without it the atom number is NaN")
+    saturation_counts: float | None = Field(
+        None, gt=0, description="counts of a pixel lit at the saturation intensity for the exposure [DN]; corrects the column density"
+    )
+    gain: float | None = Field(
+        None, gt=0, description="variance for a count of light: DN per electron, times an EM register's excess noise (default: photon transfer)"
+    )
+    read_noise: float | None = Field(None, ge=0, description="read noise [DN] (default: from the background frames' differences)")
+    saturation: int = Field(65535, ge=1, description="ADC value at and above which a pixel is saturated [DN]")
+    start: float = Field(0.0, description="time of the first shot [s], or of shot 0 where frames have no time stamps")
+    shot_period_s: float = Field(1.0, gt=0, description="time between shots [s], for frames without time stamps")
+    seed: int = Field(1, description="seed of the simulated files; nothing else is random")
+    simulate: SimulateTriplets | None = Field(None, description="make the raw files first")
 
 
 # ---------------------------------------------------------------- DUNE
@@ -228,6 +331,54 @@ class Toy(Entry):
     seeds: tuple[int, ...] = Field((1,), min_length=1, max_length=1, description="seed of the events")
 
 
+# ---------------------------------------------------------------- gallery
+
+
+class TomogramFit(Entry):
+    """How the attenuation field is fitted."""
+
+    steps: int = Field(300, ge=3, description="optimiser steps")
+    rate: float = Field(0.2, gt=0, description="learning rate at the start of the cosine decay")
+    variation: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (1.0, 4.0, 16.0), min_length=1, description="weights of the total variation, of which held-out views choose; 0: no prior"
+    )
+    fringe: bool = Field(True, description="fit the fringes that propagation adds at edges, where the views show more light than the beam brings")
+
+
+class SimulateTomography(Entry):
+    """Make a scan of ellipses with known line integrals first."""
+
+    views: int = Field(180, ge=8, description="projections over 180 degrees")
+    columns: int = Field(160, ge=64, le=4096, description="detector columns")
+    rows: int = Field(1, ge=1, le=64, description="detector rows, each a phantom of its own")
+    photons: float = Field(2e4, gt=0, description="photons a pixel without the object")
+
+
+class Tomography(Entry):
+    """X-ray scan of a parallel beam: attenuation by a field, by filtered back-projection and by SIRT."""
+
+    model: Literal["tomography"] = Field(description="what is fitted: tomography")
+    raw: Path = Field(description="HDF5 file in the Data Exchange layout")
+    rows: tuple[int, ...] | None = Field(None, min_length=1, description="detector rows, each a slice of its own (default: all)")
+    every: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 8), min_length=1, description="use every n-th view: one reconstruction for each n")
+    held_out: int = Field(9, ge=2, description="every n-th view is kept from all methods and scores them")
+    axis: float | None = Field(None, description="detector column of the rotation axis, from 0 (default: found from the views)")
+    pixel_um: float | None = Field(None, gt=0, description="edge of a detector pixel at the object [um]; without it lengths are in pixels")
+    gain: float | None = Field(None, gt=0, description="detector counts a detected photon (default: from the white frames' scatter)")
+    fit: TomogramFit = Field(default_factory=TomogramFit, description="field fit")
+    seed: int = Field(1, description="seed of the simulated file; nothing else is random")
+    device: Literal["auto", "cpu"] = Field("auto", description="the fit runs on the CPU so far")
+    simulate: SimulateTomography | None = Field(None, description="make the raw file first")
+
+    @model_validator(mode="after")
+    def _different(self) -> "Tomography":
+        for key in ("every", "rows"):
+            values = getattr(self, key) or ()
+            if len(set(values)) < len(values):
+                raise ValueError(f"key '{key}' is {list(values)}, expected different numbers")
+        return self
+
+
 # ---------------------------------------------------------------- the whole
 
 
@@ -242,36 +393,44 @@ def _by(key: str, **models: str) -> Discriminator:
 
 
 Magis = Annotated[
-    Union[Annotated[Imaging, Tag("imaging")], Annotated[Ports, Tag("ports")], Annotated[Pictures, Tag("pictures")]],  # noqa: UP007
-    _by("format", tiff="imaging", ports="ports", pictures="pictures"),
+    Union[  # noqa: UP007
+        Annotated[Imaging, Tag("imaging")],
+        Annotated[Ports, Tag("ports")],
+        Annotated[Pictures, Tag("pictures")],
+        Annotated[Absorption, Tag("absorption")],
+    ],
+    _by("format", tiff="imaging", fits="imaging", hdf5="imaging", ports="ports", pictures="pictures", absorption="absorption"),
 ]
 Dune = Library
 Design = Annotated[
     Union[Annotated[Shower, Tag("shower")], Annotated[Toy, Tag("toy")]],  # noqa: UP007
     _by("model", shower_2d="shower", published_toy="toy"),
 ]
+Gallery = Tomography
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
 class Config(Entry):
-    """Three sections; each maps a name of the user's choice to one entry."""
+    """Four sections; each maps a name of the user's choice to one entry."""
 
     magis: dict[Name, Magis] = Field(default_factory=dict, description="runs of the atom interferometer")
     dune: dict[Name, Dune] = Field(default_factory=dict, description="optical libraries")
     design: dict[Name, Design] = Field(default_factory=dict, description="detector studies")
+    gallery: dict[Name, Gallery] = Field(default_factory=dict, description="the same equation elsewhere")
     night: str | None = Field(None, description="the magis run that `nightly` makes (default: the last one listed)")
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "Config":
-        if not (self.magis or self.dune or self.design):
-            raise ValueError("no entry under magis, dune or design: nothing to do")
+        if not (self.magis or self.dune or self.design or self.gallery):
+            raise ValueError("no entry under magis, dune, design or gallery: nothing to do")
         return self
 
 
 ENTRY_MODELS: dict[str, dict[str, type[Entry]]] = {
-    "magis": {"tiff": Imaging, "ports": Ports, "pictures": Pictures},
+    "magis": {"tiff": Imaging, "fits": Imaging, "hdf5": Imaging, "ports": Ports, "pictures": Pictures, "absorption": Absorption},
     "dune": {"larsoft": Library},
     "design": {"shower_2d": Shower, "published_toy": Toy},
+    "gallery": {"tomography": Tomography},
 }
 
 
@@ -322,6 +481,7 @@ _TAGS: dict[str, type[BaseModel]] = {
     "imaging": Imaging,
     "ports": Ports,
     "pictures": Pictures,
+    "absorption": Absorption,
     "shower": Shower,
     "toy": Toy,
     "Study": Study,

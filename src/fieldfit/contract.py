@@ -19,6 +19,15 @@ class BudgetStatus(IntEnum):
     not_measured = 2
 
 
+class PixelUse(IntEnum):
+    """What a pixel of an absorption picture was used for."""
+
+    fitted = 0
+    held_out = 1
+    atoms = 2
+    dark = 3  # too little light in the probe for a logarithm
+
+
 class Sign(IntEnum):
     """A yes-or-no variable."""
 
@@ -55,6 +64,10 @@ def _text(dims: str, meaning: str) -> Variable:
     return Variable(dims, "", meaning, text=True)
 
 
+def _maybe_text(dims: str, meaning: str) -> Variable:
+    return Variable(dims, "", meaning, required=False, text=True)
+
+
 # Coordinates: a dimension has the same units and meaning wherever it occurs.
 COORDINATES: dict[str, Variable] = {
     "shot": _v("shot", "1", "number that the data acquisition gave the shot"),
@@ -65,17 +78,21 @@ COORDINATES: dict[str, Variable] = {
     "y": _v("y", "m", "position along y"),
     "z": _v("z", "m", "position along z"),
     "axis": _text("axis", "axis of the laboratory frame"),
+    "image_axis": _text("image_axis", "axis of a picture: row or column"),
+    "component": _v("component", "1", "number of eigen-images in the background"),
     "frequency": _v("frequency", "1", "index into signal_frequency"),
     "density_frequency": _v("density_frequency", "1", "index into spectrum_frequency"),
     "averaging": _v("averaging", "1", "index into averaging_time"),
     "pair": _v("pair", "1", "pair of interferometers"),
     "interferometer": _v("interferometer", "1", "interferometer, from the lowest"),
     "budget": _text("budget", "row of the systematics budget"),
+    "auxiliary": _text("auxiliary", "auxiliary channel of the shot files"),
     "coupling": _text("coupling", "auxiliary quantity that couples to the phase"),
     "coefficient": _text("coefficient", "Zernike term of the wavefront, OSA name"),
     "channel": _v("channel", "1", "optical channel"),
     "decade": _v("decade", "1", "lower edge of the visibility decade, log10"),
-    "method": _text("method", "how visibility is predicted"),
+    "method": _text("method", "how the values are found"),
+    "every": _v("every", "1", "every n-th view is used"),
     "track": _v("track", "1", "track in the order of the file"),
     "seed": _v("seed", "1", "seed of an independent fit"),
     "step": _v("step", "1", "optimiser step"),
@@ -87,7 +104,7 @@ COORDINATES: dict[str, Variable] = {
 }
 
 _SHOT = {
-    "time": Variable("shot", "s", "time of the shot since the start of the run", standard_name=None),
+    "time": Variable("shot", "s", "time of the shot since the start of the run, or since 1970 (UTC) where its stamp is a date", standard_name=None),
     "status": _flag("shot", Status, "flag of the shot"),
 }
 
@@ -96,6 +113,8 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "electrons": _v("shot view row column", "1", "photo-electrons above the pedestal"),
         "variance": _v("shot view row column", "1", "variance of a pixel's electrons; infinite where a pixel is bad"),
         "pedestal": _v("view", "1", "mean of the Poisson pedestal in electrons a pixel"),
+        "auxiliary_value": _maybe("shot auxiliary", "1", "auxiliary channels in the units of auxiliary_units, as the shot files have them"),
+        "auxiliary_units": _maybe_text("auxiliary", "units of the channel"),
         **_SHOT,
     },
     "density": {
@@ -172,6 +191,35 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "budget_status": _flag("budget", BudgetStatus, "verdict of the row"),
         **_SHOT,
     },
+    "optical_density": {
+        "optical_density": _v("shot row column", "1", "-ln of the transmission, against the shot's eigen-background; NaN where the probe is dark"),
+        "optical_density_std": _v("shot row column", "1", "standard deviation of optical_density"),
+        "optical_density_raw": _v("shot row column", "1", "-ln((image - background)/(probe - background)) of the shot's own three frames"),
+        "column_density": _maybe("shot row column", "m-2", "atoms per area; only where the cross section is known"),
+        "pixel_use": _flag("row column", PixelUse, "what a pixel was used for"),
+        "optical_density_sum": _v("shot", "1", "sum of the optical density over the atoms' region, with the saturation term where asked for"),
+        "optical_density_sum_std": _v("shot", "1", "standard deviation of optical_density_sum"),
+        "atom_number": _v("shot", "1", "atoms in the region; NaN without pixel size or cross section"),
+        "atom_number_std": _v("shot", "1", "standard deviation of atom_number"),
+        "centre": _v("shot image_axis", "1", "centre of the atoms in pixels, by moments in the region; NaN without atoms at 5 standard deviations"),
+        "centre_std": _v("shot image_axis", "1", "standard deviation of centre"),
+        "width": _v("shot image_axis", "1", "rms width of the atoms in pixels, by moments in the region"),
+        "width_std": _v("shot image_axis", "1", "standard deviation of width"),
+        "position": _v("shot image_axis", "m", "centre less the picture's middle, times the pixel; NaN without pixel size"),
+        "position_std": _v("shot image_axis", "m", "standard deviation of position"),
+        "size": _v("shot image_axis", "m", "width times the pixel; NaN without pixel size"),
+        "size_std": _v("shot image_axis", "m", "standard deviation of size"),
+        "background_rms_raw": _v("shot", "1", "rms optical density of held-out pixels without atoms, own probe"),
+        "background_rms_scaled": _v("shot", "1", "the same with the own probe scaled to the image's light"),
+        "background_rms": _v("shot", "1", "the same with the eigen-background"),
+        "background_floor_raw": _v("shot", "1", "what photon and read noise alone make of background_rms_scaled"),
+        "background_floor": _v("shot", "1", "what photon and read noise alone make of background_rms"),
+        "structure_std": _v("shot", "1", "rms optical density of the fringes that are left, from background_rms beyond its floor"),
+        "components": _v("shot", "1", "eigen-images in the shot's background"),
+        "opaque_pixels": _v("shot", "1", "pixels in the region that let no light through: their optical density is a lower limit"),
+        "held_out_chi2": _v("component", "1", "mean square of held-out residuals over the image's noise, for 1, 2, ... eigen-images"),
+        **_SHOT,
+    },
     "library": {
         "visibility": _v("channel x y z", "1", "share of the photons made in a voxel that reach a channel, as read"),
         "counting_std": _v("channel x y z", "1", "standard deviation of visibility by counting statistics"),
@@ -232,6 +280,20 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "scan_loss": _v("scan", "1", "loss at the parameter"),
         "scan_loss_std": _v("scan", "1", "standard error of scan_loss"),
     },
+    "tomogram": {  # lengths in pixels, units 1, where the pixel is not given
+        "attenuation": _v("method every row y x", "m-1", "linear attenuation coefficient at the voxels' centres, around the rotation axis"),
+        "held_out_chi2": _v("method every row", "1", "chi-square a ray of the views that no method saw, in the noise of their photons"),
+        "held_out_chi2_object": _v("method every row", "1", "the same of the rays through the object"),
+        "relative_to_fbp": _v("method every row", "1", "relative L2 distance to filtered back-projection of the most views: a reference, not truth"),
+        "relative_to_sirt": _v("method every row", "1", "relative L2 distance to SIRT of the most views: a reference, not truth"),
+        "kept_step": _v("method every row", "1", "step at which held-out views stopped the method; 0 where there are none"),
+        "duration": _v("method every", "s", "time that the method took for all rows; the field's starts from SIRT's answer"),
+        "fringe": _v("every row", "m2", "strength of the propagation fringe in the field's fit; 0 where none is fitted"),
+        "variation": _v("every row", "1", "weight of the total variation that held-out views chose"),
+        "views_used": _v("every", "1", "views in use, those that only stop a method included"),
+        "rotation_axis": _v("", "1", "detector column of the rotation axis, counted from 0"),
+        "field_weights": _v("every row weight", "1", "weights of the field, described by the attribute `field`"),
+    },
 }
 
 WHERE: dict[str, str] = {
@@ -239,12 +301,14 @@ WHERE: dict[str, str] = {
     "density": "magis/{run}/density/{block}.nc",
     "phase": "magis/{run}/phase.nc",
     "gradiometer": "magis/{run}/gradiometer.nc",
+    "optical_density": "magis/{run}/optical_density.nc",
     "library": "dune/{detector}/library.nc",
     "visibility": "dune/{detector}/visibility.nc",
     "calibration": "dune/{detector}/calibration.nc",
     "material": "design/{study}/material/{seed}.nc",
     "design": "design/{study}/design.nc",
     "toy": "design/{study}/toy.nc",
+    "tomogram": "gallery/{name}/tomogram.nc",
 }
 
 

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from fieldfit.config import Config, Entry, Imaging, Library, Pictures, Ports, Shower, Toy
+from fieldfit.catalogue import Place, shots_of, version_of
+from fieldfit.config import Absorption, Config, Entry, Imaging, Library, Pictures, Ports, Shower, Tomography, Toy
 from fieldfit.contract import WHERE
-from fieldfit.paths import block_name, result, shots_below
+from fieldfit.paths import block_name, result
 from fieldfit.types import InputError, nearest
 
 REPORT = "results/report.html"
@@ -16,7 +16,10 @@ REPORT = "results/report.html"
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive shots that are fitted together. digest: names, sizes and times of their files, so that a changed shot reruns its block only."""
+    """Consecutive shots that are fitted together.
+
+    digest: names, sizes and times of their files, or what their rows tell, so that a changed shot reruns its block only.
+    """
 
     shots: tuple[int, ...]
     digest: str
@@ -30,9 +33,11 @@ class Plan:
         self.imaging = _of(config.magis, Imaging)
         self.ports = _of(config.magis, Ports)
         self.pictures = _of(config.magis, Pictures)
+        self.absorption = _of(config.magis, Absorption)
         self.libraries = _of(config.dune, Library)
         self.showers = _of(config.design, Shower)
         self.toys = _of(config.design, Toy)
+        self.tomography = _of(config.gallery, Tomography)
         self._blocks: dict[str, dict[str, Block]] = {}
 
     def blocks(self, run: str) -> dict[str, Block]:
@@ -41,6 +46,15 @@ class Plan:
             self._blocks[run] = _blocks(self.imaging[run])
         return self._blocks[run]
 
+    def digest(self, run: str) -> str:
+        """Names, sizes and times of the files of an absorption run. Raises InputError when the run's folder is absent."""
+        entry = self.absorption[run]
+        if entry.simulate:
+            return _digest([])
+        if not entry.raw.is_dir():
+            raise InputError(f"{entry.raw}: no such folder, expected three TIFF files a shot")
+        return _digest([Place(path) for path in sorted(entry.raw.iterdir()) if path.suffix in (".tif", ".tiff")])
+
     def products(self, section: str, name: str) -> list[str]:
         """Paths of the products that an entry ends in."""
         if section == "dune":
@@ -48,13 +62,17 @@ class Plan:
             return [result(kind).format(detector=name) for kind in kinds]
         if section == "design":
             return [result("design" if name in self.showers else "toy").format(study=name)]
+        if section == "gallery":
+            return [result("tomogram").format(name=name)]
         if name in self.imaging:
             return [result("density").format(run=name, block=block) for block in self.blocks(name)] + [result("phase").format(run=name)]
-        return [result("gradiometer" if name in self.ports else "phase").format(run=name)]
+        kind = "gradiometer" if name in self.ports else "optical_density" if name in self.absorption else "phase"
+        return [result(kind).format(run=name)]
 
     def everything(self) -> list[str]:
         """Products of all entries, in the order of the configuration."""
-        return [path for section in ("magis", "dune", "design") for name in getattr(self.config, section) for path in self.products(section, name)]
+        sections = ("magis", "dune", "design", "gallery")
+        return [path for section in sections for name in getattr(self.config, section) for path in self.products(section, name)]
 
     def night(self) -> list[str]:
         """Products of the run named by the key `night`, or of the last magis run."""
@@ -92,22 +110,18 @@ def _of(entries: dict[str, Any], kind: type[Entry]) -> dict[str, Any]:
 
 
 def _blocks(entry: Imaging) -> dict[str, Block]:
-    if entry.simulate:
-        paths: dict[int, Path | None] = dict.fromkeys(range(entry.simulate.shots))
-    else:
-        paths = dict(shots_below(entry.raw))
+    simulated = entry.simulate
+    places: dict[int, tuple[Place, ...]] = dict.fromkeys(range(simulated.shots), ()) if simulated else shots_of(entry.raw, entry.format)
     members: dict[str, list[int]] = {}
-    for shot in paths:
+    for shot in places:
         members.setdefault(block_name(shot, entry.block_size), []).append(shot)
-    return {name: Block(tuple(shots), _digest([paths[shot] for shot in shots])) for name, shots in members.items()}
+    return {name: Block(tuple(shots), _digest([place for shot in shots for place in places[shot]])) for name, shots in members.items()}
 
 
-def _digest(files: list[Path | None]) -> str:
+def _digest(places: list[Place]) -> str:
     digest = hashlib.sha256()
-    for file in files:
-        if file is not None:
-            stat = file.stat()
-            digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    for place in places:
+        digest.update(f"{version_of(place)}\n".encode())
     return digest.hexdigest()[:16]
 
 

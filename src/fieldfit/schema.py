@@ -18,10 +18,11 @@ def default_yaml() -> str:
     lines = ["# Every key, its default and its meaning. Printed from the models in fieldfit.config; do not edit: uv run python -m fieldfit.config"]
     for section, models in ENTRY_MODELS.items():
         lines.append(f"{section}:")
-        for name, model in models.items():
+        first = {model: name for name, model in reversed(models.items())}  # a model of several formats is printed once
+        for model, name in reversed(first.items()):
             lines.append(f"  # {(model.__doc__ or '').strip()}")
             lines.append(f"  my_{name}:")
-            lines += _yaml_of(model, "    ", {"format": name} if section != "design" else {"model": name})
+            lines += _yaml_of(model, "    ", {"model" if section in ("design", "gallery") else "format": name})
     return "\n".join(lines) + "\n"
 
 

@@ -22,6 +22,7 @@ class Status(IntEnum):
     saturated = 4
     corrupt = 5
     not_converged = 6
+    mistimed = 7  # its time stamp contradicts the order of the shots, cannot be read, or is absent among stamped ones
 
 
 class VoxelQuality(IntEnum):

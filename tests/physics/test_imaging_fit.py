@@ -11,7 +11,9 @@ from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.experiments.magis.imaging import thinned
 from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.geometry.cameras import Camera
-from fieldfit.simulate.shots import Cloud, ring_of_cameras, shot_of
+from fieldfit.simulate.clouds import Cloud
+from fieldfit.simulate.layouts import ring_of_cameras
+from fieldfit.simulate.shots import shot_of
 from fieldfit.units import TAU
 
 LAYOUT = ring_of_cameras()

@@ -10,7 +10,8 @@ import torch
 from fieldfit.forward.imaging import back_projected, binned, build_projector, light, mean_electrons
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import images
-from fieldfit.simulate.shots import ring_of_cameras, traced
+from fieldfit.simulate.layouts import ring_of_cameras
+from fieldfit.simulate.rays import traced
 
 LAYOUT = ring_of_cameras()
 PITCH = 50e-6

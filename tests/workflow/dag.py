@@ -25,6 +25,13 @@ TINY = {
         },
         "pictures": {"format": "pictures", "raw": "demo/pictures.npz", "simulate": {"pictures": 3}},
         "ports": {"format": "ports", "raw": "demo/ports.h5", "simulate": {"shots": 120}},
+        "triplets": {
+            "format": "absorption",
+            "raw": "demo/triplets",
+            "pixel_object_m": 5e-6,
+            "cross_section_m2": 1e-13,
+            "simulate": {"shots": 3, "side": 96},
+        },
     },
     "dune": {
         "box": {
@@ -46,6 +53,16 @@ TINY = {
             "fit": {"steps": 3, "primaries": 16, "cells": 16, "evaluation_primaries": 100},
         },
         "toy": {"model": "published_toy", "events": 50, "scan": [1.0, 2.5]},
+    },
+    "gallery": {
+        "scan": {
+            "model": "tomography",
+            "raw": "demo/scan.h5",
+            "every": [1, 2],
+            "pixel_um": 2.0,
+            "fit": {"steps": 6, "variation": [4.0]},
+            "simulate": {"views": 24, "columns": 64, "rows": 2},
+        }
     },
 }
 

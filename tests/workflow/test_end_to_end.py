@@ -18,7 +18,7 @@ def results(tmp_path_factory):
 
 
 def files(results, kind):
-    return sorted(results.glob(WHERE[kind].format(run="*", block="*", detector="*", study="*", seed="*")))
+    return sorted(results.glob(WHERE[kind].format(run="*", block="*", detector="*", study="*", seed="*", name="*")))
 
 
 @pytest.mark.parametrize("kind", list(PRODUCTS))
@@ -51,7 +51,7 @@ def test_report_is_one_file_with_its_pictures_inside(results):
     page = (results / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 8
     assert 'src="http' not in page
-    for name in ("clouds", "pictures", "ports", "box", "ring", "toy"):
+    for name in ("clouds", "pictures", "ports", "triplets", "box", "ring", "toy", "scan"):
         assert f'id="{name}"' in page or f'-{name}"' in page
 
 

@@ -100,6 +100,31 @@ rule fit_pictures:
         "../scripts/fit_pictures.py"
 
 
+rule reduce_absorption:
+    """Optical density and atom number of absorption triplets, fringes removed by an eigen-background from all probes of the run."""
+    input:
+        # A real run's folder grows: its files are watched through `digest`, the simulated folder through its rule.
+        lambda w: plan.absorption[w.run].raw if plan.absorption[w.run].simulate else [],
+    output:
+        "results/magis/{run}/optical_density.nc",
+    log:
+        "logs/magis/{run}/reduce_absorption.log",
+    benchmark:
+        "logs/magis/{run}/reduce_absorption.tsv"
+    wildcard_constraints:
+        run=one_of(plan.absorption),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.digest(w.run),
+        code=code_hash("fieldfit.steps.reduce_absorption"),
+    script:
+        "../scripts/reduce_absorption.py"
+
+
 rule fit_gradiometer:
     """Differential phases of a ports run with the common laser phase profiled out, its spectrum and the systematics budget."""
     input:

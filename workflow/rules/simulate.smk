@@ -6,10 +6,13 @@ for run, entry in plan.imaging.items():
         rule:
             name:
                 f"simulate_shots_{run}"
+            input:
+                [str(entry.simulate.mesh)] if entry.simulate.mesh else [],
             output:
                 directory(str(entry.raw)),
                 str(entry.cameras),
                 str(entry.cameras.with_suffix(".truth.json")),
+                [directory(str(entry.cameras.with_suffix(".truth")))] if entry.simulate.truth_density else [],
             log:
                 f"logs/magis/{run}/simulate_shots.log",
             benchmark:
@@ -73,6 +76,30 @@ for run, entry in plan.pictures.items():
                 "../scripts/simulate_pictures.py"
 
 
+for run, entry in plan.absorption.items():
+    if entry.simulate:
+
+        rule:
+            name:
+                f"simulate_triplets_{run}"
+            output:
+                directory(str(entry.raw)),
+                str(entry.raw.with_suffix(".truth.json")),
+            log:
+                f"logs/magis/{run}/simulate_triplets.log",
+            benchmark:
+                f"logs/magis/{run}/simulate_triplets.tsv"
+            threads: 1
+            resources:
+                mem_mb=2000,
+                runtime=20,
+            params:
+                entry=params_of("magis", run),
+                code=code_hash("fieldfit.steps.simulate_triplets"),
+            script:
+                "../scripts/simulate_triplets.py"
+
+
 for detector, entry in plan.libraries.items():
     if entry.simulate:
 
@@ -97,3 +124,27 @@ for detector, entry in plan.libraries.items():
                 code=code_hash("fieldfit.steps.simulate_library"),
             script:
                 "../scripts/simulate_library.py"
+
+
+for name, entry in plan.tomography.items():
+    if entry.simulate:
+
+        rule:
+            name:
+                f"simulate_tomography_{name}"
+            output:
+                str(entry.raw),
+                str(entry.raw.with_suffix(".truth.json")),
+            log:
+                f"logs/gallery/{name}/simulate_tomography.log",
+            benchmark:
+                f"logs/gallery/{name}/simulate_tomography.tsv"
+            threads: 1
+            resources:
+                mem_mb=2000,
+                runtime=20,
+            params:
+                entry=params_of("gallery", name),
+                code=code_hash("fieldfit.steps.simulate_tomography"),
+            script:
+                "../scripts/simulate_tomography.py"

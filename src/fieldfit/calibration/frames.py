@@ -66,6 +66,15 @@ def calibrated(frames: xr.DataArray, status: np.ndarray, cameras: Sequence[Camer
     return xr.Dataset(data, coords={"shot": frames.shot} if "shot" in frames.coords else None), tuple(reasons)
 
 
+def regions(frames: da.Array, cameras: Sequence[Camera]) -> da.Array:
+    """(shot, view, row, column): each view's region of its sensor's frame. frames: (shot, frame, row, column)."""
+    parts = []
+    for camera in cameras:
+        row, column = camera.corner
+        parts.append(frames[:, camera.frame, row : row + camera.rows, column : column + camera.columns])
+    return da.stack(parts, axis=1).rechunk({1: -1})
+
+
 def bad_pixels(total: np.ndarray, shots: int) -> np.ndarray:
     """(view, row, column) of pixels whose counts `total` in `shots` shots leave those of their eight neighbours: hot, or dead.
 

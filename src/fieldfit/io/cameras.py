@@ -39,12 +39,31 @@ TOLERANCE = 1e-6  # of unit vectors and of the distances that are stated twice
 
 
 def read_cameras(path: Path, field_m: float = 1.6e-3) -> list[Camera]:
-    """The views of a run, in the order of the file; those of smaller sensors than the largest are told apart by `Camera.frame`.
+    """The views of a run, in the order of the file, all of one size: a smaller region is filled up at its far edges to the largest, its optical
+    axis kept where it is. `region_sizes` tells what is real.
 
     field_m: half width of the volume that is looked at, about the world's origin [m]; it sets the region of the sensor that a mirror's view
-    needs: the image of a sphere of sqrt(2) times that radius. All mirrors' regions have one size.
+    needs: the image of a sphere of sqrt(2) times that radius. All mirrors of a sensor have regions of one size.
     Raises InputError naming the file, the camera and the key where one is missing, unknown, of wrong length or out of range.
     """
+    views = _listed(path, field_m)
+    rows, columns = max(view.rows for view in views), max(view.columns for view in views)
+    return [view if (view.rows, view.columns) == (rows, columns) else replace(view, rows=rows, columns=columns, axis=view.middle) for view in views]
+
+
+def region_sizes(path: Path, field_m: float = 1.6e-3) -> list[tuple[int, int]]:
+    """(rows, columns) of each view's own region, before it is filled up. Raises InputError as `read_cameras` does."""
+    return [(view.rows, view.columns) for view in _listed(path, field_m)]
+
+
+def frame_sizes(path: Path) -> list[tuple[int, int]]:
+    """(rows, columns) of the frame of each sensor of a shot. Raises InputError as `read_cameras` does."""
+    sizes = {view.frame: view.sensor for view in _listed(path)}
+    return [sizes[frame] for frame in sorted(sizes)]
+
+
+def _listed(path: Path, field_m: float = 1.6e-3) -> list[Camera]:
+    """The views with their own regions."""
     path = Path(path)
     try:
         text = path.read_text()
@@ -66,14 +85,6 @@ def read_cameras(path: Path, field_m: float = 1.6e-3) -> list[Camera]:
     if twice is not None:
         raise InputError(f"{path}: camera id {twice} is there {names.count(twice)} times, expected once")
     return cameras
-
-
-def frame_sizes(path: Path) -> list[tuple[int, int]]:
-    """(rows, columns) of the frame of each sensor of a shot. Raises InputError as `read_cameras` does."""
-    sizes: dict[int, tuple[int, int]] = {}
-    for view in read_cameras(path):
-        sizes[view.frame] = view.sensor
-    return [sizes[frame] for frame in sorted(sizes)]
 
 
 def _dome(content: dict[str, Any], path: Path) -> dict[str, Any]:

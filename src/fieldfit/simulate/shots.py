@@ -1,135 +1,98 @@
-"""Camera shots of known clouds: photons traced one by one, through nothing that the fit uses.
+"""Camera shots of known objects, with all that the analysis does not know: the demo's raw files, and those of every test of the imaging.
 
-Atoms are drawn from a Gaussian cloud times 1 + C cos(k y + phi); each photon leaves one atom, passes a random point of a lens's
-aperture and runs towards the point's conjugate behind the ideal thin lens, 1/z + 1/z' = 1/f; the pixel is where this straight ray
-crosses the sensor. Only photons that are detected are drawn: their number a camera is Poisson with mean
-sum_atoms photons_per_atom QE (1 - cos(alpha)) / 2, alpha the aperture's half angle at the atom.
-NumPy only.
+Atoms are drawn from the object (`simulate.clouds`, `simulate.solids`), photons traced one by one (`simulate.rays`) through the cameras
+(`simulate.layouts`); each pixel gets a Poisson pedestal. The camera file says where the cameras should be. NumPy only.
 """
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from fieldfit.config import SimulateShots
 from fieldfit.io.whole import whole
-from fieldfit.units import TAU, UM
+from fieldfit.simulate.clouds import Cloud, Ring, Source, Values, Vector, letters, spots, two_clouds
+from fieldfit.simulate.frames import write_run
+from fieldfit.simulate.layouts import FAULTY_VIEW, faulty, layout_of, misplaced
+from fieldfit.simulate.rays import traced
+from fieldfit.simulate.solids import solid
+from fieldfit.units import MM, TAU, UM
 
-SIZE_M = 0.5e-3  # rms size of the cloud
-JITTER_M = 20e-6  # of the cloud's centre from shot to shot
 PHASE_STEP = 0.4  # radians from shot to shot, about
-AZIMUTHS_DEG = (0, 30, 60, 90, 120, 150)
-ELEVATIONS_DEG = (0, 20, 0, -20, 0, 20)
-FOCAL_LENGTH_M, F_NUMBER, MAGNIFICATION, PITCH_M = 0.175 * 0.1 / 1.1, 2.0, 0.1, 2.4e-6
-PIXELS, EFFICIENCY, PEDESTAL = 200, 0.72, 2.31
+RING_M, TUBE_M = 0.6e-3, 0.18e-3
+TWO_M, TWO_APART_M, TWO_SHARE = 0.25e-3, 1.2e-3, 0.6
+SPOTS, SPOT_FWHM_M = 25, 60e-6
+OUTSIDE_M = 6e-3  # from the middle along y, of a cloud outside the field
+SATURATED_DN = 4095
+TRACK_AREA, TRACK_PIXELS, TRACK_E = 13_000, 30, 1500  # pixels a cosmic ray; its longest track; its most electrons a pixel
+HALF_WIDTH_M, VOXELS = 1.6e-3, 128  # of the true density
 
 
 @dataclass(frozen=True)
-class Cloud:
-    """centre (3) [m]; size (3), rms [m]; wave number along y [rad/m]; contrast; phase at the world's origin [rad]; atoms."""
+class Shown:
+    """What one shot shows. cloud: number of the object, the same for its repeats; centre [m]; source: None in a dark shot; fault: or None."""
 
-    centre: tuple[float, float, float]
-    size: tuple[float, float, float]
-    wave_number: float
-    contrast: float
-    phase: float
-    atoms: int
-
-
-def ring_of_cameras() -> dict[str, Any]:
-    """The layout of the reference camera files: six cameras, every other one raised, y the fringe axis."""
-    cameras = []
-    distance = FOCAL_LENGTH_M * (1 + MAGNIFICATION) / MAGNIFICATION
-    for number, (azimuth, elevation) in enumerate(zip(AZIMUTHS_DEG, ELEVATIONS_DEG, strict=True)):
-        a, e = math.radians(azimuth), math.radians(elevation)
-        away = np.array([math.cos(a) * math.cos(e), math.sin(e), math.sin(a) * math.cos(e)])
-        look = -away
-        left = np.cross([0.0, 0.0, 1.0], look)
-        left = left / np.linalg.norm(left)
-        cameras.append(
-            {
-                "id": number,
-                "type": "thin_lens",
-                "lens_position_m": (distance * away).tolist(),
-                "look": look.tolist(),
-                "left": left.tolist(),
-                "up": np.cross(look, left).tolist(),
-                "object_distance_m": distance,
-                "focal_length_m": FOCAL_LENGTH_M,
-                "f_number": F_NUMBER,
-                "aperture_diameter_m": FOCAL_LENGTH_M / F_NUMBER,
-                "magnification": MAGNIFICATION,
-                "sensor_position_m": (distance * (1 + MAGNIFICATION) * away).tolist(),
-                "pixel_pitch_m": PITCH_M,
-                "resolution_hw": [PIXELS, PIXELS],
-                "quantum_efficiency": EFFICIENCY,
-                "pedestal_poisson_mean": PEDESTAL,
-            }
-        )
-    return {
-        "kind": "ring6",
-        "units": "m",
-        "convention": "pixel edges; row along up, column along left, from the middle of the sensor",
-        "cameras": cameras,
-    }
+    shot: int
+    cloud: int
+    centre: Vector
+    source: Source | None
+    fault: str | None
 
 
-def clouds_of(entry: SimulateShots, photons_per_atom: float, seed: int) -> list[Cloud]:
-    """The clouds of a run: phase and centre wander a little from shot to shot."""
+def shown_of(entry: SimulateShots, photons_per_atom: float, seed: int) -> list[Shown]:
+    """The objects of a run: phase and centre wander a little from one to the next. Raises InputError where a mesh cannot be read."""
     random = np.random.default_rng([seed, 0])
-    clouds = []
+    dark = entry.shots - 1 if entry.dark == "last" and entry.shots > 1 else None
+    run = []
     for shot in range(entry.shots):
-        centre = JITTER_M * random.standard_normal(3)
-        phase = 0.3 + PHASE_STEP * (shot + 0.3 * random.standard_normal())
+        fault = entry.faults.get(shot)
+        if shot % entry.repeats == 0:
+            cloud = shot // entry.repeats
+            wander = entry.jitter_um * UM * random.standard_normal(3)
+            phase = math.remainder(0.3 + PHASE_STEP * (cloud + 0.3 * random.standard_normal()), TAU)
+        x, y, z = wander.tolist()
+        centre = (x, y + OUTSIDE_M, z) if fault == "outside" else (x, y, z)
         atoms = int(random.poisson(entry.photons / photons_per_atom))
-        clouds.append(Cloud(tuple(centre.tolist()), (SIZE_M,) * 3, TAU / (entry.period_um * UM), entry.contrast, math.remainder(phase, TAU), atoms))
-    return clouds
+        source = None if shot == dark else source_of(entry, centre, phase, atoms, seed)
+        run.append(Shown(shot, cloud, centre, source, fault))
+    return run
 
 
-def atoms_in(cloud: Cloud, random: np.random.Generator) -> np.ndarray:
-    """(atom, 3) positions [m], by rejection: the envelope times the fringe, `cloud.atoms` of them in all."""
-    found: list[np.ndarray] = []
-    missing = cloud.atoms
-    while missing > 0:
-        r = np.array(cloud.centre) + np.array(cloud.size) * random.standard_normal((2 * missing + 100, 3))
-        bright = 1 + cloud.contrast * np.cos(cloud.wave_number * r[:, 1] + cloud.phase)
-        r = r[random.random(len(r)) * (1 + cloud.contrast) < bright][:missing]
-        found.append(r)
-        missing -= len(r)
-    return np.concatenate(found) if found else np.zeros((0, 3))
+def source_of(entry: SimulateShots, centre: Vector, phase: float, atoms: int, seed: int) -> Source:
+    """The object that an entry asks for."""
+    tilt, azimuth = math.radians(entry.tilt_deg), math.radians(entry.azimuth_deg)
+    along = (math.sin(tilt) * math.cos(azimuth), math.cos(tilt), math.sin(tilt) * math.sin(azimuth))
+    match entry.object:
+        case "cloud":
+            size = entry.size_mm * MM
+            return Cloud(centre, (size,) * 3, TAU / (entry.period_um * UM), entry.contrast, phase, atoms, along, entry.defocus_rad)
+        case "donut":
+            return Ring(centre, RING_M, TUBE_M, along, atoms)
+        case "two_clouds":
+            return two_clouds(centre, along, TWO_APART_M, TWO_M, TWO_SHARE, atoms)
+        case "spots":
+            sigma = SPOT_FWHM_M / math.sqrt(8 * math.log(2))
+            return spots(centre, SPOTS, entry.extent_mm * MM / 2, sigma, atoms, np.random.default_rng([seed, 2]))
+        case "letters":
+            return letters(centre, entry.extent_mm * MM, atoms)
+        case "mesh":
+            assert entry.mesh is not None  # the config sees to it
+            return solid(entry.mesh, centre, entry.extent_mm * MM, atoms)
 
 
-def traced(camera: Mapping[str, Any], atoms: np.ndarray, photons_per_atom: float, random: np.random.Generator) -> np.ndarray:
-    """(row, column) electrons from the cloud in one view, before the pedestal."""
-    rows, columns = camera["resolution_hw"]
-    radius, f = camera["aperture_diameter_m"] / 2, camera["focal_length_m"]
-    offset = atoms - np.array(camera["lens_position_m"])
-    square = (offset**2).sum(1)
-    caught = camera["quantum_efficiency"] * 0.5 * (1 - 1 / np.sqrt(1 + radius**2 / square))
-    number = random.poisson(photons_per_atom * caught)  # detected photons of each atom
-    offset = np.repeat(offset, number, axis=0)
-    z = offset @ np.array(camera["look"])
-    angle, length = TAU * random.random(len(z)), radius * np.sqrt(random.random(len(z)))
-    conjugate, sensor = 1 / (1 / f - 1 / z), f * (1 + camera["magnification"])
-    place = []
-    for axis, aperture in (("up", length * np.cos(angle)), ("left", length * np.sin(angle))):
-        image = -(offset @ np.array(camera[axis])) * conjugate / z  # the conjugate point is inverted
-        crossing = aperture + (image - aperture) * sensor / conjugate
-        place.append(-crossing / camera["pixel_pitch_m"])  # the pixels are numbered along the inverted axes
-    r, c = np.floor(rows / 2 + place[0]).astype(int), np.floor(columns / 2 + place[1]).astype(int)
-    inside = (r >= 0) & (r < rows) & (c >= 0) & (c < columns)
-    return np.bincount(r[inside] * columns + c[inside], minlength=rows * columns).reshape(rows, columns)
+def atoms_in(source: Source, random: np.random.Generator) -> Values:
+    """(atom, 3) positions [m], `source.atoms` of them."""
+    return source.drawn(random)
 
 
-def shot_of(cameras: Mapping[str, Any], cloud: Cloud | None, photons_per_atom: float, random: np.random.Generator) -> np.ndarray:
-    """(view, row, column) uint16 frames; None for a dark shot, which has the pedestal only."""
-    atoms = atoms_in(cloud, random) if cloud else np.zeros((0, 3))
+def shot_of(cameras: Mapping[str, Any], source: Source | None, photons_per_atom: float, random: np.random.Generator) -> np.ndarray:
+    """(sensor, row, column) uint16 frames; None for a dark shot, which has the pedestal only."""
+    atoms = atoms_in(source, random) if source else np.zeros((0, 3))
     frames = []
     for camera in cameras["cameras"]:
         light = traced(camera, atoms, photons_per_atom, random)
@@ -137,34 +100,92 @@ def shot_of(cameras: Mapping[str, Any], cloud: Cloud | None, photons_per_atom: f
     return np.minimum(np.stack(frames), np.iinfo(np.uint16).max).astype(np.uint16)
 
 
-def write_shots(folder: Path, cameras: Path, truth: Path, entry: SimulateShots, photons_per_atom: float, seed: int) -> None:
-    """Write one multi-page TIFF a shot (page = view), the camera description, and the truth. The last of several shots is dark."""
-    folder.mkdir(parents=True, exist_ok=True)
-    layout = ring_of_cameras()
-    clouds: list[Cloud | None] = list(clouds_of(entry, photons_per_atom, seed))
-    if len(clouds) > 1:
-        clouds[-1] = None
-    told = []
-    for shot, cloud in enumerate(clouds):
-        frames = shot_of(layout, cloud, photons_per_atom, np.random.default_rng([seed, 1, shot]))
-        path = folder / f"shot{shot:04d}.tif"
-        with whole(path) as unfinished:
-            tifffile.imwrite(unfinished, frames, photometric="minisblack", compression="zlib", metadata=None)
-        dark: dict[str, Any] = {"shot": shot, "dark": True}
-        told.append(dark if cloud is None else {"shot": shot, "dark": False, **_told(cloud)})
+def write_shots(folder: Path, cameras: Path, truth: Path, entry: SimulateShots, photons_per_atom: float, seed: int, form: str = "tiff") -> None:
+    """Write the shots in their format, the camera description, and the truth; with `truth_density` also the densities, which the list `shots`
+    of the camera description names. Raises InputError where a mesh cannot be read."""
+    layout = layout_of(entry)
+    true = misplaced(layout, entry, np.random.default_rng([seed, 3])) if entry.misplaced_um or entry.misturned_mrad else layout
+    run = shown_of(entry, photons_per_atom, seed)
+    write_run(folder, form, _frames(run, true, photons_per_atom, seed))
+    told = [{"shot": s.shot, "dark": s.source is None, **({"fault": s.fault} if s.fault else {}), **_told(s)} for s in run]
+    if entry.truth_density:
+        densities = _write_densities(truth.with_suffix(""), run, entry.photons / photons_per_atom)
+        layout = layout | {"shots": [_listed(s, entry, densities, cameras.parent) for s in run]}
     _write_json(cameras, layout)
-    _write_json(truth, {"photons_per_atom": photons_per_atom, "shots": told})
+    _write_json(truth, {"photons_per_atom": photons_per_atom, "object": entry.object, "shots": told, "cameras": true["cameras"]})
 
 
-def _told(cloud: Cloud) -> dict[str, Any]:
-    return {
-        "phase_rad": cloud.phase,
-        "contrast": cloud.contrast,
-        "fringe_period_m": TAU / cloud.wave_number,
-        "atoms": cloud.atoms,
-        "position_m": list(cloud.centre),
-        "size_m": list(cloud.size),
-    }
+def _frames(run: list[Shown], layout: dict[str, Any], photons_per_atom: float, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    for shown in run:
+        random = np.random.default_rng([seed, 1, shown.shot])
+        place = faulty(layout, shown.fault) if shown.fault in ("moved", "blocked") else layout
+        frames = shot_of(place, shown.source, photons_per_atom, random)
+        if shown.fault == "saturated":
+            saturate(frames[_faulty_frame(frames)])
+        elif shown.fault == "cosmic":
+            cross(frames[_faulty_frame(frames)], random)
+        yield shown.shot, frames
+
+
+def _faulty_frame(frames: np.ndarray) -> int:
+    return min(FAULTY_VIEW, len(frames) - 1)
+
+
+def saturate(frame: np.ndarray) -> None:
+    """Twice as bright as 12 bits hold, in place."""
+    frame[:] = np.minimum(frame * (2 * SATURATED_DN / max(int(frame.max()), 1)), SATURATED_DN)
+
+
+def cross(frame: np.ndarray, random: np.random.Generator) -> None:
+    """Straight tracks of cosmic rays, in place: one in TRACK_AREA pixels on average, one at least."""
+    rows, columns = frame.shape
+    for _ in range(1 + random.poisson(frame.size / TRACK_AREA - 1) if frame.size > TRACK_AREA else 1):
+        way, angle = np.arange(random.integers(5, TRACK_PIXELS)), TAU * random.random()
+        r = (rows * random.random() + way * math.sin(angle)).astype(int)
+        c = (columns * random.random() + way * math.cos(angle)).astype(int)
+        inside = (r >= 0) & (r < rows) & (c >= 0) & (c < columns)
+        frame[r[inside], c[inside]] += random.integers(TRACK_E // 5, TRACK_E, int(inside.sum())).astype(frame.dtype)
+
+
+def true_density(source: Source, atoms: float, half_width: float = HALF_WIDTH_M, voxels: int = VOXELS) -> tuple[Values, Values]:
+    """(means over voxels (x, y, z) [1/m3] for `atoms` expected atoms, centres of the voxels along each axis [m])."""
+    edges = half_width * (2 * np.arange(voxels + 1) - voxels) / voxels
+    return atoms * source.means(edges), (edges[1:] + edges[:-1]) / 2
+
+
+def _write_densities(folder: Path, run: list[Shown], expected: float) -> dict[int, Path]:
+    """A file for each object inside the field, by the object's number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written: dict[int, Path] = {}
+    for shown in run:
+        if shown.source is None or shown.fault == "outside" or shown.cloud in written:
+            continue
+        density, coords = true_density(shown.source, expected)
+        written[shown.cloud] = folder / f"cloud{shown.cloud:04d}.npz"
+        with whole(written[shown.cloud]) as unfinished:
+            np.savez_compressed(unfinished, density=density.astype(np.float32), coords_m=coords)
+    return written
+
+
+def _listed(shown: Shown, entry: SimulateShots, densities: Mapping[int, Path], folder: Path) -> dict[str, Any]:
+    """The shot as the reference camera files list it: its true density by path, atoms, and the period of fringes along y."""
+    if shown.source is None:
+        return {"shot": shown.shot, "truth": None, "cloud": None, "n_atoms": 0}
+    path = None if shown.fault == "outside" else os.path.relpath(densities[shown.cloud], folder)
+    along_y = isinstance(shown.source, Cloud) and entry.contrast > 0 and entry.tilt_deg == 0
+    cloud = {"object": entry.object, **({"fringe_period_um": entry.period_um} if along_y else {})}
+    return {"shot": shown.shot, "truth": path, "cloud": cloud, "n_atoms": shown.source.atoms}
+
+
+def _told(shown: Shown) -> dict[str, Any]:
+    if shown.source is None:
+        return {}
+    told: dict[str, Any] = {}
+    if isinstance(shown.source, Cloud):
+        cloud = shown.source
+        told = {"phase_rad": cloud.phase, "contrast": cloud.contrast, "fringe_period_m": TAU / cloud.wave_number, "size_m": list(cloud.size)}
+        told |= {"direction": list(cloud.along), "defocus_rad": cloud.defocus}
+    return told | {"cloud": shown.cloud, "atoms": shown.source.atoms, "position_m": list(shown.centre)}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

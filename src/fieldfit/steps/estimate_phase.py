@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fieldfit.config import Imaging
+from fieldfit.io.clock import contradicted
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.types import InputError, Status
 
@@ -17,7 +18,7 @@ AXES = {"position": 3, "size": 3, "wavefront": 3}
 
 
 def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> None:
-    """Merge the blocks of a run. A shot without a fringe has no phase and is flagged weak.
+    """Merge the blocks of a run. A shot without a fringe has no phase and is flagged weak; one whose time contradicts its number, mistimed.
 
     Raises InputError where more shots are flagged than `flagged_limit` allows, with each one's reason.
     """
@@ -31,6 +32,10 @@ def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> N
     for block in blocks:
         block.close()
     status = values["status"]
+    timed = np.flatnonzero((status == Status.good) & np.isfinite(values["time"]))
+    for place, why in contradicted(shots[timed].tolist(), values["time"][timed].tolist()).items():
+        flagged.append(f"shot {shots[timed[place]]} is mistimed: {why}")
+        status[timed[place]] = Status.mistimed
     without = (status == Status.good) & ~np.isfinite(values["phase"])
     for shot in shots[without]:
         flagged.append(f"shot {shot} is weak: no fringe stands out of the noise of its views")

@@ -29,7 +29,7 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) ->
     status = shots.status.values.copy()
     good = np.flatnonzero(status == Status.good)
     flagged = [] if shots.attrs["flagged"] == "none" else [shots.attrs["flagged"]]
-    views = read_cameras(cameras)
+    views = read_cameras(cameras, entry.grid.half_width_m)
     found: Densities | None = None
     if good.size:
         bad = np.isinf(shots.variance.values[good[0]])

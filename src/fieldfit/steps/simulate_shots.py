@@ -11,4 +11,4 @@ def simulate_shots(folder: Path, cameras: Path, truth: Path, entry: Imaging) -> 
     """Write the raw folder, the camera description and the truth. Raises InputError where the entry has no key `simulate`."""
     if entry.simulate is None:
         raise InputError("key 'simulate' is missing, expected it where raw files are to be made")
-    write_shots(Path(folder), Path(cameras), Path(truth), entry.simulate, entry.photons_per_atom, entry.seed)
+    write_shots(Path(folder), Path(cameras), Path(truth), entry.simulate, entry.photons_per_atom, entry.seed, entry.format)

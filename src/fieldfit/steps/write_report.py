@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from fieldfit.io.whole import whole
-from fieldfit.report import design, dune, gradiometer, imaging, pictures
+from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures
 from fieldfit.report.page import Section, page
 from fieldfit.report.picture import Picture
 
@@ -25,7 +25,7 @@ def write_report(products: Sequence[Path], output: Path) -> None:
 
 
 def _section(experiment: str, name: str, paths: Sequence[Path]) -> Section:
-    title = f"{'Design' if experiment == 'design' else experiment.upper()}: {name}"
+    title = f"{experiment.capitalize() if experiment in ('design', 'gallery') else experiment.upper()}: {name}"
     return Section(f"{experiment}-{name}", title, _pictures(experiment, paths), [_line(path) for path in paths])
 
 
@@ -36,8 +36,12 @@ def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
         return dune.pictures(named["visibility.nc"], named.get("calibration.nc"))
     if experiment == "design":
         return design.pictures(paths[0])
+    if experiment == "gallery":
+        return gallery.pictures(named["tomogram.nc"])
     if "gradiometer.nc" in named:
         return gradiometer.pictures(named["gradiometer.nc"])
+    if "optical_density.nc" in named:
+        return absorption.pictures(named["optical_density.nc"])
     densities = [path for path in paths if path.parent.name == "density"]
     return imaging.pictures(densities, named["phase.nc"]) if densities else pictures.pictures(named["phase.nc"])
 
