@@ -13,7 +13,7 @@ rule fit_tomogram:
         "logs/gallery/{name}/fit_tomogram.tsv"
     wildcard_constraints:
         name=one_of(plan.tomography),
-    threads: 2
+    threads: 1
     resources:
         mem_mb=6000,
         runtime=60,

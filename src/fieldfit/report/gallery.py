@@ -96,6 +96,8 @@ def _scores(found: xr.Dataset) -> Picture:
             told = f"chi-square {float(one.held_out_chi2):.2f} a ray, {float(one.held_out_chi2_object):.2f} through the object"
             far = f"; {float(one.relative_to_fbp):.3f} from FBP and {float(one.relative_to_sirt):.3f} from SIRT of the most views"
             rows.append((f"{NAMES[str(method)]}, {_views(found, n)}", told + far))
+    weights = [f"{np.unique(w).tolist()} ({_views(found, n)})" for n, w in zip(found.every.values, found.variation.values, strict=True)]
+    rows.append(("weight of the total variation", ", ".join(weights)))
     if float(found.fringe.max()) != 0:
         rows.append(("propagation fringe", ", ".join(f"{float(f):.3g}" for f in found.fringe.mean("row")) + f" {found.fringe.attrs['units']}"))
     return Picture(

@@ -47,7 +47,7 @@ def beam_of(scan: Scan, gain: float | None, source: str) -> Beam:
 
     Raises InputError, speaking of `source`, when the gain cannot be measured or the object reaches an end of the detector.
     """
-    white, dark = (np.moveaxis(frames.mean(0), 0, 0) for frames in (scan.white, scan.dark))
+    white, dark = scan.white.mean(0), scan.dark.mean(0)
     read = float(scan.dark.var(0, ddof=1).mean()) if len(scan.dark) > 1 else 0.0
     gain = _gain(scan, white - dark, read, source) if gain is None else gain
     light = np.moveaxis(scan.counts - dark, 1, 0)
