@@ -20,6 +20,7 @@ if not {"magis", "dune", "design", "gallery"} & set(config):
 
 try:
     plan = Plan(load_config(config))
+    plan.check_calibrations()
     # Targets are not known to the workflow before its rules are: a product is looked for among the words of the command.
     plan.check_targets(word for word in sys.argv[1:] if word.endswith(".nc"))
     products = {"all": plan.everything(), "nightly": plan.night(), "paper": plan.paper()}
@@ -32,9 +33,12 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
-def params_of(section, name):
-    """The entry as plain values: editing it reruns the steps of this entry."""
-    return getattr(plan.config, section)[name].model_dump(mode="json")
+def params_of(section, name, calibrations=()):
+    """The entry as plain values: editing it reruns the steps of this entry. Of its calibrations only these: another one leaves the step as it is."""
+    entry = getattr(plan.config, section)[name].model_dump(mode="json")
+    if "calibrations" in entry:
+        entry["calibrations"] = {name: entry["calibrations"][name] for name in calibrations}
+    return entry
 
 
 report: "workflow/report/workflow.rst"

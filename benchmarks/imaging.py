@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fieldfit.calibration.frames import calibrated
+from fieldfit.calibration.frames import calibrated, stated
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.densities import on_grid
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
@@ -42,7 +42,7 @@ def main() -> None:
     cameras = read_cameras(given.cameras)
     block = read_block(given.raw, given.shots, frame_sizes(given.cameras))
     frames = xr.DataArray(block.frames, dims=("shot", "view", "row", "column"), coords={"shot": given.shots})
-    found, _ = calibrated(frames, block.status, cameras, entry.saturation or block.full_scale)
+    found, _ = calibrated(frames, block.status, cameras, [stated(cameras, entry.saturation or block.full_scale)])
     light, bad = found.electrons.values.astype(float), found.bad.values
     pedestal = np.array([camera.pedestal for camera in cameras])[:, None, None]
     began = time.perf_counter()

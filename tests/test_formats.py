@@ -308,7 +308,7 @@ def test_every_format_carries_time_stamps(tmp_path: Path) -> None:
 
 def test_the_real_cameras_date_is_read(reference: Path) -> None:
     path = reference / "frames" / "Image_2020_11_24_0145.tiff"
-    assert tiff_time(path, 1) == datetime(2020, 11, 24, 13, 3, 9, tzinfo=UTC).timestamp()
+    assert tiff_time(path) == datetime(2020, 11, 24, 13, 3, 9, tzinfo=UTC).timestamp()
 
 
 def test_times_without_stamps_are_counted_from_the_start(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import xarray as xr
 
-from fieldfit.calibration.frames import bad_pixels, calibrated
+from fieldfit.calibration.frames import bad_pixels, calibrated, stated
 from fieldfit.geometry.cameras import Camera
 from fieldfit.io.frames import read_block
 from fieldfit.types import InputError, Status
@@ -99,7 +99,7 @@ CAMERAS = [camera("0"), camera("1")]
 
 def calibration(frames: np.ndarray, saturation: int = 4095) -> tuple[xr.Dataset, tuple[str, ...]]:
     array = xr.DataArray(frames, dims=("shot", "view", "row", "column"), coords={"shot": np.arange(10, 10 + len(frames))}).chunk({"shot": 1})
-    return calibrated(array, np.zeros(len(frames), np.int8), CAMERAS, saturation)
+    return calibrated(array, np.zeros(len(frames), np.int8), CAMERAS, [stated(CAMERAS, saturation)])
 
 
 def test_electrons_are_unbiased_above_the_pedestal() -> None:

@@ -4,15 +4,34 @@ The default YAML and the JSON schema are printed from these models by `fieldfit.
 """
 
 import json
+import math
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from fieldfit.types import InputError, nearest
 
 Device = Literal["auto", "cpu", "cuda"]
 ONE_STAR = r"^[^*/]*\*[^*/]*$"  # a file name with one * in it
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+def _seconds(value: Any) -> Any:
+    """Seconds since 1970 of a date, taken as UTC without a zone; anything else as it is."""
+    if isinstance(value, date):
+        value = value.isoformat()
+    if not isinstance(value, str):
+        return value
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("expected seconds or a date, YYYY-MM-DDThh:mm:ssZ") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+Time = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(allow_inf_nan=False)]
 
 
 class Entry(BaseModel):
@@ -57,6 +76,21 @@ class Distortion(Entry):
     k3: float = Field(0.0, description="radial, of r^6")
 
 
+class SimulateSensor(Entry):
+    """Read the simulated shots out by sensors that are not ideal, and make the dark and flat frames of the run's calibrations."""
+
+    gain: float = Field(2.0, gt=0, description="gain, also in the camera file [DN per electron]")
+    offset_dn: float = Field(100.0, ge=0, description="value without light and noise [DN]")
+    read_noise: float = Field(2.0, ge=0, description="read noise [electrons]")
+    full_well: float = Field(20000.0, gt=0, description="electrons that a pixel holds")
+    response_spread: float = Field(0.01, ge=0, lt=0.2, description="rms of the pixels' relative responses")
+    hot_share: float = Field(2e-4, ge=0, lt=0.1, description="share of the pixels with a dark current of 200 to 2000 electrons")
+    dead_share: float = Field(1e-4, ge=0, lt=0.1, description="share of the pixels that answer a tenth as much")
+    darks: int = Field(16, ge=2, description="dark frames of each calibration")
+    levels: int = Field(8, ge=1, description="pairs of flats of each calibration, their light in even steps up to `brightest`")
+    brightest: float = Field(1.2, gt=0, description="light of the brightest pair, in full wells")
+
+
 class SimulateShots(Entry):
     """Make camera shots of known objects first (demo)."""
 
@@ -76,6 +110,7 @@ class SimulateShots(Entry):
     mesh: Path | None = Field(None, description="binary STL file, for `object: mesh`")
     jitter_um: float = Field(20.0, ge=0, description="rms wander of the object's centre from shot to shot, along each axis [um]")
     repeats: int = Field(1, ge=1, description="shots in a row that show the same object, its atoms drawn anew")
+    sensor: SimulateSensor | None = Field(None, description="real sensors, whose `calibrations` the entry must name; default: ideal ones of gain 1")
     dark: Literal["last", "none"] = Field("last", description="which of several shots is left dark")
     glass: Glass | None = Field(None, description="window in front of each lens, also in the camera file")
     distortion: Distortion | None = Field(None, description="lens distortion, also in the camera file")
@@ -96,6 +131,32 @@ class SimulateShots(Entry):
         if wrong is not None:
             raise ValueError(f"key 'faults' names shot {wrong}, expected lit shots, 0 to {lit - 1}")
         return self
+
+
+class Calibration(Entry):
+    """Frames that characterise the sensors, and when they hold; of several that cover a time, the one that began last is taken."""
+
+    dark: Path = Field(description="frames without light, exposed as the shots, laid out as the shots are: a number a frame of every sensor")
+    flat: Path | None = Field(
+        None,
+        description="evenly lit frames laid out likewise, two numbers in a row a pair; default: gain of the camera file, no flat field",
+    )
+    valid_from: Time | None = Field(
+        None, description="time of the run from which they hold: seconds, or a date (UTC) where the shots have dates; default: always"
+    )
+    valid_until: Time | None = Field(None, description="time until before which they hold; default: always")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Calibration":
+        start, end = self.interval
+        if not start < end:
+            raise ValueError(f"key 'valid_until' is {end:g} s, expected a time after 'valid_from', {start:g} s")
+        return self
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Times from which, and until before which, they hold [s]."""
+        return -math.inf if self.valid_from is None else self.valid_from, math.inf if self.valid_until is None else self.valid_until
 
 
 class Imaging(Entry):
@@ -121,10 +182,23 @@ class Imaging(Entry):
         ge=1,
         description="value in the files at and above which a pixel is saturated [DN]; default: 4095, 65536 - step on a comb, 255 in 8 bits",
     )
+    calibrations: dict[Name, Calibration] = Field(
+        default_factory=dict,
+        description="dark and flat frames by a name of your choice; default: gain and pedestal of the camera file",
+    )
     flagged_limit: float = Field(1.0, ge=0, le=1, description="share of flagged shots above which the run's phase is refused")
     seed: int = Field(1, description="seed of every random choice")
     device: Literal["auto", "cpu"] = Field("auto", description="the imaging fit runs on the CPU so far")
     simulate: SimulateShots | None = Field(None, description="make the raw files first")
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> "Imaging":
+        begins: dict[float, str] = {}
+        for name, calibration in self.calibrations.items():
+            other = begins.setdefault(calibration.interval[0], name)
+            if other != name:
+                raise ValueError(f"calibrations '{other}' and '{name}' begin at the same time, expected 'valid_from' to differ")
+        return self
 
 
 class SimulateRun(Entry):
@@ -407,7 +481,6 @@ Design = Annotated[
     _by("model", shower_2d="shower", published_toy="toy"),
 ]
 Gallery = Tomography
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
 class Config(Entry):

@@ -28,6 +28,16 @@ class PixelUse(IntEnum):
     dark = 3  # too little light in the probe for a logarithm
 
 
+class SensorPixel(IntEnum):
+    """What a pixel of a sensor is good for."""
+
+    good = 0
+    hot = 1  # much brighter than its neighbours without light
+    noisy = 2  # varies more than others without light
+    dead = 3  # answers less than half as much as its neighbours
+    absent = 4  # beyond a sensor smaller than the largest
+
+
 class Sign(IntEnum):
     """A yes-or-no variable."""
 
@@ -72,6 +82,8 @@ def _maybe_text(dims: str, meaning: str) -> Variable:
 COORDINATES: dict[str, Variable] = {
     "shot": _v("shot", "1", "number that the data acquisition gave the shot"),
     "view": _v("view", "1", "camera or mirror view"),
+    "sensor": _v("sensor", "1", "sensor, in the order of the frames of a shot"),
+    "level": _v("level", "1", "pair of flats of equal exposure, in the order of their numbers"),
     "row": _v("row", "1", "pixel row"),
     "column": _v("column", "1", "pixel column"),
     "x": _v("x", "m", "position along x"),
@@ -109,10 +121,32 @@ _SHOT = {
 }
 
 PRODUCTS: dict[str, dict[str, Variable]] = {
+    "sensor": {
+        "dark": _v("sensor row column", "count", "frame without light, mean (count: a step of the ADC)"),
+        "dark_std": _v("sensor row column", "count", "standard error of dark"),
+        "dark_variance": _v("sensor", "count2", "variance of a pixel without light"),
+        "dark_variance_std": _v("sensor", "count2", "standard error of dark_variance"),
+        "gain": _v("sensor", "count", "ADC steps an electron, by photon transfer; NaN without flats"),
+        "gain_std": _v("sensor", "count", "standard deviation of gain"),
+        "read_noise": _v("sensor", "1", "noise of a pixel without light in electrons: read-out, dark current and pedestal; NaN without flats"),
+        "read_noise_std": _v("sensor", "1", "standard deviation of read_noise"),
+        "flat": _v("sensor row column", "1", "response of a pixel, 1 on average; NaN without flats"),
+        "flat_std": _v("sensor row column", "1", "standard deviation of flat"),
+        "quality": _flag("sensor row column", SensorPixel, "what a pixel is good for"),
+        "saturation": _v("sensor", "count", "value at which the variance has fallen off: the pixels are full; NaN where no flat reached it"),
+        "saturation_std": _v("sensor", "count", "scatter of the pixels there"),
+        "level_mean": _maybe("sensor level", "count", "mean of a pair of flats above the dark"),
+        "level_variance": _maybe("sensor level", "count2", "variance of a pixel at that level, from the difference of the pair"),
+        "level_variance_std": _maybe("sensor level", "count2", "standard deviation of level_variance"),
+        "level_used": Variable("sensor level", "", "whether the level lies on the line that gives the gain", required=False, flags=Sign),
+        "valid_from": _v("", "s", "time of the run from which the calibration holds"),
+        "valid_until": _v("", "s", "time of the run until before which it holds"),
+    },
     "electrons": {
         "electrons": _v("shot view row column", "1", "photo-electrons above the pedestal"),
-        "variance": _v("shot view row column", "1", "variance of a pixel's electrons; infinite where a pixel is bad"),
-        "pedestal": _v("view", "1", "mean of the Poisson pedestal in electrons a pixel"),
+        "variance": _v("shot view row column", "1", "variance of a pixel's electrons; infinite where a pixel is bad, or was hit by a cosmic ray"),
+        "pedestal": _v("view", "1", "mean of the Poisson pedestal in electrons a pixel; of a calibrated sensor: with its noise without light"),
+        "hit_pixels": _maybe("shot", "1", "pixels that cosmic rays hit: their electrons are the median of their surroundings"),
         "auxiliary_value": _maybe("shot auxiliary", "1", "auxiliary channels in the units of auxiliary_units, as the shot files have them"),
         "auxiliary_units": _maybe_text("auxiliary", "units of the channel"),
         **_SHOT,
@@ -297,6 +331,7 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
 }
 
 WHERE: dict[str, str] = {
+    "sensor": "magis/{run}/sensor/{calibration}.nc",
     "electrons": "magis/{run}/electrons/{block}.nc",
     "density": "magis/{run}/density/{block}.nc",
     "phase": "magis/{run}/phase.nc",

@@ -10,6 +10,7 @@ from fieldfit.config import Absorption, Config, Entry, Imaging, Library, Picture
 from fieldfit.contract import WHERE
 from fieldfit.paths import block_name, result
 from fieldfit.types import InputError, nearest
+from fieldfit.validity import valid_within
 
 REPORT = "results/report.html"
 
@@ -39,12 +40,34 @@ class Plan:
         self.toys = _of(config.design, Toy)
         self.tomography = _of(config.gallery, Tomography)
         self._blocks: dict[str, dict[str, Block]] = {}
+        for name, entry in self.imaging.items():
+            if entry.simulate and entry.simulate.sensor and not entry.calibrations:
+                raise InputError(f"magis.{name}: key 'simulate.sensor' is given without 'calibrations', expected one that says where its frames go")
 
     def blocks(self, run: str) -> dict[str, Block]:
         """Blocks of an imaging run by name. Raises InputError when the run's folder holds no shots."""
         if run not in self._blocks:
             self._blocks[run] = _blocks(self.imaging[run])
         return self._blocks[run]
+
+    def calibrations(self, run: str, first: float, last: float) -> tuple[str, ...]:
+        """Calibrations of an imaging run that hold at some time from `first` to `last` [s], the nearest one where none does."""
+        return valid_within({name: own.interval for name, own in self.imaging[run].calibrations.items()}, first, last)
+
+    def calibration_digest(self, run: str, name: str) -> str:
+        """Names, sizes and times of the dark and flat frames of a calibration. Raises InputError where there are none."""
+        entry = self.imaging[run]
+        if entry.simulate and entry.simulate.sensor:
+            return _digest([])
+        own = entry.calibrations[name]
+        found = [shots_of(raw, entry.format) for raw in (own.dark, own.flat) if raw is not None]
+        return _digest([place for shots in found for places in shots.values() for place in places])
+
+    def check_calibrations(self) -> None:
+        """Raises InputError where the dark or flat frames of a calibration are absent."""
+        for run, entry in self.imaging.items():
+            for name in entry.calibrations:
+                self.calibration_digest(run, name)
 
     def digest(self, run: str) -> str:
         """Names, sizes and times of the files of an absorption run. Raises InputError when the run's folder is absent."""
@@ -65,7 +88,8 @@ class Plan:
         if section == "gallery":
             return [result("tomogram").format(name=name)]
         if name in self.imaging:
-            return [result("density").format(run=name, block=block) for block in self.blocks(name)] + [result("phase").format(run=name)]
+            sensors = [result("sensor").format(run=name, calibration=own) for own in self.imaging[name].calibrations]
+            return sensors + [result("density").format(run=name, block=block) for block in self.blocks(name)] + [result("phase").format(run=name)]
         kind = "gradiometer" if name in self.ports else "optical_density" if name in self.absorption else "phase"
         return [result(kind).format(run=name)]
 

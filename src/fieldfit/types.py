@@ -23,6 +23,8 @@ class Status(IntEnum):
     corrupt = 5
     not_converged = 6
     mistimed = 7  # its time stamp contradicts the order of the shots, cannot be read, or is absent among stamped ones
+    uncalibrated = 8  # no calibration of the sensors covers its time
+    outside = 9  # the cloud reaches beyond the field that all views share
 
 
 class VoxelQuality(IntEnum):

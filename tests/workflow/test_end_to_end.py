@@ -18,7 +18,7 @@ def results(tmp_path_factory):
 
 
 def files(results, kind):
-    return sorted(results.glob(WHERE[kind].format(run="*", block="*", detector="*", study="*", seed="*", name="*")))
+    return sorted(results.glob(WHERE[kind].format(run="*", block="*", detector="*", study="*", seed="*", name="*", calibration="*")))
 
 
 @pytest.mark.parametrize("kind", list(PRODUCTS))

@@ -1,5 +1,55 @@
 """MAGIS: camera shots -> electrons -> density -> phase, a block of shots a job; pictures -> phase; ports -> gradiometer."""
 
+from functools import cache
+
+from fieldfit.catalogue import shots_of
+
+
+@cache
+def places_of(run):
+    """Places of a run's shots by number: a folder is looked through once."""
+    return shots_of(plan.imaging[run].raw, plan.imaging[run].format)
+
+
+@cache
+def calibrations_of(run, block):
+    """Names of the calibrations that a block's shots may need: by their stamps, or by their numbers."""
+    entry, shots = plan.imaging[run], plan.blocks(run)[block].shots
+    if not entry.calibrations:
+        return []
+    if entry.simulate:  # its files have no stamps, and may not be there yet
+        return plan.calibrations(run, *(entry.start + shot * entry.shot_period_s for shot in (shots[0], shots[-1])))
+    from fieldfit.io.frames import span_of  # dask and the readers take a second to import
+
+    return plan.calibrations(run, *span_of(places_of(run), shots, entry.format, entry.start, entry.shot_period_s))
+
+
+rule characterise_sensor:
+    """Dark level, gain, noise, flat field, bad pixels and saturation of the run's sensors, from the frames of one calibration."""
+    input:
+        cameras=lambda w: plan.imaging[w.run].cameras,
+        # Frames that are there already are watched through `digest`.
+        frames=lambda w: simulated_frames(w.run, w.calibration),
+    output:
+        "results/magis/{run}/sensor/{calibration}.nc",
+    log:
+        "logs/magis/{run}/characterise_sensor/{calibration}.log",
+    benchmark:
+        "logs/magis/{run}/characterise_sensor/{calibration}.tsv"
+    wildcard_constraints:
+        run=one_of(plan.imaging),
+        calibration=r"[A-Za-z0-9_-]+",
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        entry=lambda w: params_of("magis", w.run, [w.calibration]),
+        digest=lambda w: plan.calibration_digest(w.run, w.calibration),
+        code=code_hash("fieldfit.steps.characterise_sensor"),
+    script:
+        "../scripts/characterise_sensor.py"
+
 
 rule calibrate_frames:
     """Electrons above the pedestal and their variance for one block of shots; bad shots are flagged."""
@@ -7,6 +57,7 @@ rule calibrate_frames:
         cameras=lambda w: plan.imaging[w.run].cameras,
         # A real run's folder grows all night: its shots are watched through `digest`, the simulated folder through its rule.
         raw=lambda w: plan.imaging[w.run].raw if plan.imaging[w.run].simulate else [],
+        sensors=lambda w: [f"results/magis/{w.run}/sensor/{name}.nc" for name in calibrations_of(w.run, w.block)],
     output:
         "results/magis/{run}/electrons/{block}.nc",
     log:
@@ -21,7 +72,7 @@ rule calibrate_frames:
         mem_mb=3000,
         runtime=30,
     params:
-        entry=lambda w: params_of("magis", w.run),
+        entry=lambda w: params_of("magis", w.run, calibrations_of(w.run, w.block)),
         shots=lambda w: list(plan.blocks(w.run)[w.block].shots),
         digest=lambda w: plan.blocks(w.run)[w.block].digest,
         code=code_hash("fieldfit.steps.calibrate_frames"),

@@ -28,6 +28,38 @@ for run, entry in plan.imaging.items():
                 "../scripts/simulate_shots.py"
 
 
+def simulated_frames(run, name):
+    """Folders of dark and flat frames that a rule makes."""
+    entry = plan.imaging[run]
+    own = entry.calibrations[name]
+    return [str(path) for path in (own.dark, own.flat) if path] if entry.simulate and entry.simulate.sensor else []
+
+
+for run, entry in plan.imaging.items():
+    for name in entry.calibrations:
+        if simulated_frames(run, name):
+
+            rule:
+                name:
+                    f"simulate_calibration_{run}_{name}"
+                output:
+                    [directory(path) for path in simulated_frames(run, name)],
+                log:
+                    f"logs/magis/{run}/simulate_calibration/{name}.log",
+                benchmark:
+                    f"logs/magis/{run}/simulate_calibration/{name}.tsv"
+                threads: 1
+                resources:
+                    mem_mb=2000,
+                    runtime=20,
+                params:
+                    entry=params_of("magis", run, [name]),
+                    calibration=name,
+                    code=code_hash("fieldfit.steps.simulate_calibration"),
+                script:
+                    "../scripts/simulate_calibration.py"
+
+
 for run, entry in plan.ports.items():
     if entry.simulate:
 

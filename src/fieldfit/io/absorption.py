@@ -106,7 +106,7 @@ def read_triplet(triplet: Triplet, shape: tuple[int, int]) -> Float32[np.ndarray
 
 def time_stamp(triplet: Triplet) -> float:
     """Time [s] that the image's file tells, NaN where it tells none. Raises BadFrame for one that cannot be read."""
-    return tiff_time(triplet.files["image"][0], 1)
+    return tiff_time(triplet.files["image"][0])
 
 
 def _header(path: Path) -> tuple[int, int]:

@@ -86,7 +86,7 @@ def read_block(
         except BadFrame as found:
             bad[n] = found
         try:
-            stamps[n] = _time(form, run[shot][0], len(sizes)) if shot in run else np.nan
+            stamps[n] = _time(form, run[shot][0]) if shot in run else np.nan
         except BadFrame as found:
             bad.setdefault(n, found)
     bad |= _odd_depths(run, shots, {n: look.kind for n, look in looks.items() if n not in bad})
@@ -118,25 +118,24 @@ def read_block(
     )
 
 
-def span_of(raw: Path, shots: Sequence[int], form: str, views: int, start: float = 0.0, period: float = 1.0) -> tuple[float, float]:
+def span_of(run: Mapping[int, Sequence[Place]], shots: Sequence[int], form: str, start: float = 0.0, period: float = 1.0) -> tuple[float, float]:
     """First and last time [s] that a block's good shots can have: two stamps at each end, or by the numbers where the ends have none.
 
     A stamp against the order of the shots flags its shot, so that what lies between needs no look; two, since one of them may be wrong.
-    Raises InputError when the run has no shots.
+    run: places of the shots by number; shots: those of the block.
     """
-    run = shots_of(Path(raw), form)
     found: list[float] = []
     for ends in (shots[:LOOKED], shots[: -LOOKED - 1 : -1]):
-        stamped = (stamp for shot in ends if shot in run and math.isfinite(stamp := _stamp(form, run[shot][0], views)))
+        stamped = (stamp for shot in ends if shot in run and math.isfinite(stamp := _stamp(form, run[shot][0])))
         found += islice(stamped, 2)
     times = found or [start + shot * period for shot in shots]
     return min(times), max(times)
 
 
-def _stamp(form: str, place: Place, views: int) -> float:
+def _stamp(form: str, place: Place) -> float:
     """Time stamp [s], NaN where there is none that can be read."""
     try:
-        return _time(form, place, views)
+        return _time(form, place)
     except BadFrame:
         return math.nan
 
@@ -155,11 +154,11 @@ def _read(form: str, place: Place, sizes: Sequence[tuple[int, int]]) -> np.ndarr
     return read_fits(place.path, sizes) if form == "fits" else read_tiff(place.path, sizes)
 
 
-def _time(form: str, place: Place, views: int) -> float:
+def _time(form: str, place: Place) -> float:
     """Time stamp of one shot [s], NaN where it has none. Raises BadFrame."""
     if place.row is not None:
         return row_time(place.path, place.row)
-    return fits_time(place.path) if form == "fits" else tiff_time(place.path, views)
+    return fits_time(place.path) if form == "fits" else tiff_time(place.path)
 
 
 def _look(raw: Path, shot: int, places: Sequence[Place], form: str, sizes: Sequence[tuple[int, int]], adc_step: int | None) -> _Look:
@@ -170,7 +169,7 @@ def _look(raw: Path, shot: int, places: Sequence[Place], form: str, sizes: Seque
     frames = _read(form, places[0], sizes)
     for other in places[1:]:
         what = "" if np.array_equal(frames, _read(form, other, sizes)) else "frames"
-        times = _time(form, places[0], len(sizes)), _time(form, other, len(sizes))
+        times = _time(form, places[0]), _time(form, other)
         what = what or ("" if np.array_equal(*times, equal_nan=True) else "time stamps")
         if what:
             raise BadFrame(Status.corrupt, f"{places[0]} and {other} have the same number and other {what}, expected one of them")

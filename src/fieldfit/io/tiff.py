@@ -48,12 +48,12 @@ def read_tiff(path: Path, sizes: Sequence[tuple[int, int]]) -> np.ndarray:
     return stacked(frames)
 
 
-def tiff_time(path: Path, views: int) -> float:
+def tiff_time(path: Path) -> float:
     """Time stamp [s], NaN where the shot has none. Raises BadFrame for one that cannot be read."""
-    file, page = pages_of(path, views)[0]
+    file = pages_of(path, 1)[0][0] if path.is_dir() else path
     with _open(file, 0) as tiff:
         try:
-            header: Any = tiff.pages[page]
+            header: Any = tiff.pages[0]
             description = str(header.description)[:LONGEST_DESCRIPTION]
             tag = header.tags.get(306)
             date = None if tag is None else str(tag.value).strip(" \0")

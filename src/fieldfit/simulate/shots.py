@@ -7,7 +7,7 @@ Atoms are drawn from the object (`simulate.clouds`, `simulate.solids`), photons 
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from fieldfit.simulate.clouds import Cloud, Ring, Source, Values, Vector, letter
 from fieldfit.simulate.frames import write_run
 from fieldfit.simulate.layouts import FAULTY_VIEW, faulty, layout_of, misplaced
 from fieldfit.simulate.rays import traced
+from fieldfit.simulate.sensor import Sensor, collected, most, read_out, sensors_of
 from fieldfit.simulate.solids import solid
 from fieldfit.units import MM, TAU, UM
 
@@ -90,9 +91,14 @@ def atoms_in(source: Source, random: np.random.Generator) -> Values:
     return source.drawn(random)
 
 
-def shot_of(cameras: Mapping[str, Any], source: Source | None, photons_per_atom: float, random: np.random.Generator) -> np.ndarray:
-    """(sensor, row, column) uint16 frames; None for a dark shot, which has the pedestal only."""
+def shot_of(
+    cameras: Mapping[str, Any], source: Source | None, photons_per_atom: float, random: np.random.Generator, sensors: Sequence[Sensor] = ()
+) -> np.ndarray:
+    """(sensor, row, column) uint16 frames; None for a dark shot, which has the pedestal only. With `sensors`: their electrons of light."""
     atoms = atoms_in(source, random) if source else np.zeros((0, 3))
+    if sensors:
+        pairs = zip(cameras["cameras"], sensors, strict=True)
+        return np.stack([collected(own, traced(camera, atoms, photons_per_atom * most(own), random), random) for camera, own in pairs])
     frames = []
     for camera in cameras["cameras"]:
         light = traced(camera, atoms, photons_per_atom, random)
@@ -106,8 +112,11 @@ def write_shots(folder: Path, cameras: Path, truth: Path, entry: SimulateShots, 
     layout = layout_of(entry)
     true = misplaced(layout, entry, np.random.default_rng([seed, 3])) if entry.misplaced_um or entry.misturned_mrad else layout
     run = shown_of(entry, photons_per_atom, seed)
-    write_run(folder, form, _frames(run, true, photons_per_atom, seed))
+    sensors = sensors_of(entry, seed)
+    write_run(folder, form, _frames(run, true, photons_per_atom, seed, sensors))
     told = [{"shot": s.shot, "dark": s.source is None, **({"fault": s.fault} if s.fault else {}), **_told(s)} for s in run]
+    if entry.sensor:
+        layout = layout | {"cameras": [camera | {"gain": entry.sensor.gain} for camera in layout["cameras"]]}
     if entry.truth_density:
         densities = _write_densities(truth.with_suffix(""), run, entry.photons / photons_per_atom)
         layout = layout | {"shots": [_listed(s, entry, densities, cameras.parent) for s in run]}
@@ -115,15 +124,20 @@ def write_shots(folder: Path, cameras: Path, truth: Path, entry: SimulateShots, 
     _write_json(truth, {"photons_per_atom": photons_per_atom, "object": entry.object, "shots": told, "cameras": true["cameras"]})
 
 
-def _frames(run: list[Shown], layout: dict[str, Any], photons_per_atom: float, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+def _frames(
+    run: list[Shown], layout: dict[str, Any], photons_per_atom: float, seed: int, sensors: Sequence[Sensor]
+) -> Iterator[tuple[int, np.ndarray]]:
+    top = int(sensors[0].full_well) if sensors else SATURATED_DN
     for shown in run:
         random = np.random.default_rng([seed, 1, shown.shot])
         place = faulty(layout, shown.fault) if shown.fault in ("moved", "blocked") else layout
-        frames = shot_of(place, shown.source, photons_per_atom, random)
+        frames = shot_of(place, shown.source, photons_per_atom, random, sensors)
         if shown.fault == "saturated":
-            saturate(frames[_faulty_frame(frames)])
+            saturate(frames[_faulty_frame(frames)], top)
         elif shown.fault == "cosmic":
             cross(frames[_faulty_frame(frames)], random)
+        if sensors:
+            frames = np.stack([read_out(own, frame, random) for own, frame in zip(sensors, frames, strict=True)])
         yield shown.shot, frames
 
 
@@ -131,9 +145,9 @@ def _faulty_frame(frames: np.ndarray) -> int:
     return min(FAULTY_VIEW, len(frames) - 1)
 
 
-def saturate(frame: np.ndarray) -> None:
-    """Twice as bright as 12 bits hold, in place."""
-    frame[:] = np.minimum(frame * (2 * SATURATED_DN / max(int(frame.max()), 1)), SATURATED_DN)
+def saturate(frame: np.ndarray, top: int = SATURATED_DN) -> None:
+    """Twice as bright as the sensor holds, in place."""
+    frame[:] = np.minimum(frame * (2 * top / max(int(frame.max()), 1)), top)
 
 
 def cross(frame: np.ndarray, random: np.random.Generator) -> None:

@@ -1,6 +1,7 @@
 """Densities of one block of shots: read, fit, write."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) ->
     status = shots.status.values.copy()
     good = np.flatnonzero(status == Status.good)
     flagged = [] if shots.attrs["flagged"] == "none" else [shots.attrs["flagged"]]
-    views = read_cameras(cameras, entry.grid.half_width_m)
+    # With a calibration the sensors' own noise without light takes the place of the camera file's pedestal.
+    described = read_cameras(cameras, entry.grid.half_width_m)
+    views = [replace(view, pedestal=float(pedestal)) for view, pedestal in zip(described, shots.pedestal.values, strict=True)]
     found: Densities | None = None
     if good.size:
         bad = np.isinf(shots.variance.values[good[0]])

@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from fieldfit.io.whole import whole
-from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures
+from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures, sensor
 from fieldfit.report.page import Section, page
 from fieldfit.report.picture import Picture
 
@@ -43,7 +43,8 @@ def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
     if "optical_density.nc" in named:
         return absorption.pictures(named["optical_density.nc"])
     densities = [path for path in paths if path.parent.name == "density"]
-    return imaging.pictures(densities, named["phase.nc"]) if densities else pictures.pictures(named["phase.nc"])
+    sensors = [picture for path in paths if path.parent.name == "sensor" for picture in sensor.pictures(path)]
+    return imaging.pictures(densities, named["phase.nc"]) + sensors if densities else pictures.pictures(named["phase.nc"])
 
 
 def _line(path: Path) -> tuple[str, str]:

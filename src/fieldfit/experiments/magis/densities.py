@@ -41,7 +41,7 @@ def densities(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray,
     """
     pedestal = np.array([camera.pedestal for camera in cameras])[:, None, None]
     light = np.where(bad, 0.0, electrons)
-    counts = np.where(bad, 0.0, np.rint(electrons + pedestal))
+    counts = np.where(bad, 0.0, np.rint(electrons + pedestal).clip(min=0))  # read noise can leave less than nothing
     views = views_of(cameras)
     starts = [moments(views, image, ~bad, entry.photons_per_atom) for image in light]
     waves = [
