@@ -65,7 +65,7 @@ def main() -> None:
     took["MLEM"] = (time.perf_counter() - began) / len(given.shots)
     results = {"field": field, "MLEM": np.stack([on_grid(volume, classical[:, k], side).reshape(side, side, side) for k in range(len(given.shots))])}
     truth = np.load(given.truth, allow_pickle=False)
-    print(f"projector of {volume.fine.projector.matrix.values().numel() / 1e6:.1f} M entries and starts, once a block: {built:.1f} s")
+    print(f"projector of {volume.fine.projector.electrons.matrix.values().numel() / 1e6:.1f} M entries and starts, once a block: {built:.1f} s")
     print(
         "| shot | method | seconds | relative L2 | correlation | atoms ratio | fringe ratio | phase error [mrad] |\n|---|---|---|---|---|---|---|---|"
     )

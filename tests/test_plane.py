@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fieldfit.fields.field import set_weights, weights_of
-from fieldfit.fields.plane import Plane, gathered, joined
+from fieldfit.fields.grids import gathered
+from fieldfit.fields.plane import Plane, joined
 from fieldfit.forward.attenuation import raster
 
 

@@ -46,7 +46,7 @@ def test_every_view_sees_all_of_a_voxels_area(strips: Strips):
 def test_a_strip_holds_the_area_that_many_points_of_the_voxel_have_in_it(angle: float):
     inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     inside[3, 8] = True
-    found = strips_of(torch.tensor([angle], dtype=torch.float64), COLUMNS, AXIS, inside).matrix.to_dense()[:, 0].numpy()
+    found = strips_of(torch.tensor([angle], dtype=torch.float64), COLUMNS, AXIS, inside).lengths.matrix.to_dense()[:, 0].numpy()
     x, y = raster(SIDE)[3 * SIDE + 8].numpy()
     at = (np.arange(1000) + 0.5) / 1000 - 0.5
     column = AXIS + (x + at[:, None]) * math.cos(angle) + (y + at) * math.sin(angle)

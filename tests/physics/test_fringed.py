@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from fieldfit.bridge import describe, load_field
-from fieldfit.fields.fringed import Fringed, density, gathered, interpolated, interpolation, slopes
+from fieldfit.fields.fringed import Fringed, density, interpolated, interpolation, slopes
+from fieldfit.fields.grids import gathered
 from fieldfit.io.products import product, write_product
 
 SHAPE = torch.tensor([[np.log(1e6), 0.02, -0.03, 0.01, 1.4, 1.2, 1.5, 0.3, -0.2, 0.4]], dtype=torch.float64)

@@ -8,7 +8,7 @@ import torch
 
 from fieldfit.config import Grid
 from fieldfit.experiments.magis.start import Moments, Wave, views_of
-from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _turned, volume_of
+from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _seen_from, _turned, volume_of
 from fieldfit.fields.fringed import density
 from fieldfit.forward.imaging import build_projector, light
 from fieldfit.geometry.cameras import Camera
@@ -61,8 +61,8 @@ def test_a_coarse_turned_lattice_agrees_with_a_fine_one() -> None:
 
 
 def test_ghosts_of_a_lattice_along_a_line_of_sight_are_seen() -> None:
-    views = views_of(CAMERAS)
-    assert _ghosts(views, np.eye(3), 50e-6, WAVE.vector, SIZE, 2) > GHOSTS
+    seen = _seen_from(views_of(CAMERAS), 2)
+    assert _ghosts(*seen, np.eye(3), 50e-6, WAVE.vector, SIZE) > GHOSTS
 
 
 @pytest.mark.parametrize("waves", [[WAVE], [None]])

@@ -9,14 +9,17 @@ Inside, lengths are counted in half widths of the box, so that single precision 
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import scipy.sparse
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldfit.fields.field import Field
+from fieldfit.fields.grids import gathered
+from fieldfit.geometry.sparse import SparseMap, sparse_map
 
 ENVELOPE = 10  # log N, centre (3), log diag L (3), L below the diagonal (3): rows 10, 20, 21
 WAVE = 5  # k (3), a, b
@@ -25,26 +28,7 @@ BELOW = ((1, 0), (2, 0), (2, 1))
 NORM = -1.5 * math.log(2 * math.pi)
 
 
-@dataclass(frozen=True)
-class Interpolation:
-    """Linear interpolation from the nodes of a cubic grid to points. matrix: sparse CSR (point, node); transposed: the same transposed."""
-
-    matrix: Tensor
-    transposed: Tensor
-
-
-class _Interpolate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, interpolation: Interpolation, nodes: Tensor) -> Tensor:
-        ctx.interpolation = interpolation
-        return interpolation.matrix @ nodes
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.interpolation.transposed @ gradients[0]
-
-
-def interpolation(points: Float[Tensor, "n 3"], nodes: int) -> Interpolation:
+def interpolation(points: Float[Tensor, "n 3"], nodes: int) -> SparseMap:
     """From `nodes`^3 nodes that fill [-1, 1]^3, edges included, to `points` (in half widths); beyond the box the edge's value holds."""
     at = (points.clamp(-1, 1) + 1) * (0.5 * (nodes - 1))
     low = at.floor().clamp(max=nodes - 2)
@@ -56,23 +40,9 @@ def interpolation(points: Float[Tensor, "n 3"], nodes: int) -> Interpolation:
         index.append((node[:, 0] * nodes + node[:, 1]) * nodes + node[:, 2])
         weight.append(torch.where(bits > 0, part, 1 - part).prod(1))
     column, value = torch.stack(index, 1).to(torch.int32), torch.stack(weight, 1)
-    row_start = torch.arange(len(points) + 1, dtype=torch.int32) * 8
-    matrix = torch.sparse_csr_tensor(row_start, column.reshape(-1), value.reshape(-1), (len(points), nodes**3))
-    # The transposed matrix by sorting the nodes that the points touch; a stable sort keeps it deterministic.
-    order = torch.argsort(column.reshape(-1), stable=True)
-    count = torch.bincount(column.reshape(-1).long(), minlength=nodes**3)
-    start = torch.cat([torch.zeros(1, dtype=torch.int32), count.cumsum(0).to(torch.int32)])
-    transposed = torch.sparse_csr_tensor(start, (order // 8).to(torch.int32), value.reshape(-1)[order], (nodes**3, len(points)))
-    return Interpolation(matrix, transposed)
-
-
-def gathered(levels: list[Tensor]) -> Float[Tensor, "batch nodes nodes nodes"]:
-    """The sum of the grids on the nodes of the finest."""
-    total = levels[0]
-    for finer in levels[1:]:
-        side = finer.shape[-1]
-        total = finer + torch.nn.functional.interpolate(total[:, None], size=(side, side, side), mode="trilinear", align_corners=True)[:, 0]
-    return total
+    start = np.arange(len(points) + 1) * 8
+    shape = len(points), nodes**3
+    return sparse_map(scipy.sparse.csr_matrix((value.reshape(-1).numpy(), column.reshape(-1).numpy(), start), shape=shape), points.dtype)
 
 
 def whitened(shape: Float[Tensor, "batch 10"], x: Float[Tensor, "n 3"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -171,14 +141,12 @@ class Fringed(Field):
     def logarithm(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "batch n"]:
         """rho at `x` in half widths."""
         nodes = gathered(list(self.levels)).flatten(1)
-        result: Tensor = _Interpolate.apply(interpolation(x, self.nodes[-1]), nodes.T.contiguous())
-        return result.T
+        return interpolation(x, self.nodes[-1])(nodes.T.contiguous()).T
 
     def settings(self) -> dict[str, Any]:
         return {"batch": self.batch, "half_width": self.half_width, "nodes": self.nodes}
 
 
-def interpolated(between: Interpolation, levels: list[Tensor]) -> Float[Tensor, "n batch"]:
+def interpolated(between: SparseMap, levels: list[Tensor]) -> Float[Tensor, "n batch"]:
     """rho at the points of a prepared interpolation."""
-    result: Tensor = _Interpolate.apply(between, gathered(levels).flatten(1).T.contiguous())
-    return result
+    return between(gathered(levels).flatten(1).T.contiguous())

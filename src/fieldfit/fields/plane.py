@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldfit.fields.field import Field
+from fieldfit.fields.grids import gathered
 
 FLOOR = 0.05  # share of `scale` below which a starting value is lifted: softplus hardly moves further down
 
@@ -68,12 +69,3 @@ def joined(fields: list[Plane], unit: float) -> Plane:
         for place, level in enumerate(whole.levels):
             level.copy_(torch.cat([field.levels[place] for field in fields]))
     return whole
-
-
-def gathered(levels: list[Tensor]) -> Float[Tensor, "batch nodes nodes"]:
-    """The sum of the grids on the nodes of the finest."""
-    total = levels[0]
-    for finer in levels[1:]:
-        side = finer.shape[-1]
-        total = finer + nn.functional.interpolate(total[:, None], size=(side, side), mode="bilinear", align_corners=True)[:, 0]
-    return total

@@ -10,7 +10,6 @@ Lengths are in detector columns. A view at `angle` sees a point (x, y) at column
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -18,36 +17,24 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldfit.geometry.sparse import SparseMap, sparse_map
+
 
 @dataclass(frozen=True)
 class Strips:
-    """matrix: sparse CSR (ray, voxel) [pixel], rays counted (view, column); transposed: the same transposed, so that gradients cost as much
-    as predictions; voxel: place of each column of the matrix in the flattened square raster; views, columns; side of the raster."""
+    """lengths: from voxels to rays [pixel], rays counted (view, column);
+    voxel: place of each column of the matrix in the flattened square raster; views, columns; side of the raster."""
 
-    matrix: Tensor
-    transposed: Tensor
+    lengths: SparseMap
     voxel: Int[Tensor, "voxel"]
     views: int
     columns: int
     side: int
 
 
-class _Project(torch.autograd.Function):
-    """Sparse matrix times dense batch, with the exact adjoint as gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, strips: Strips, mu: Tensor) -> Tensor:
-        ctx.strips = strips
-        return strips.matrix @ mu
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.strips.transposed @ gradients[0].contiguous()
-
-
 def optical_depth(strips: Strips, mu: Float[Tensor, "voxel batch"]) -> Float[Tensor, "ray batch"]:
     """Mean line integral over each strip of the attenuation `mu` [1/pixel]."""
-    return _Project.apply(strips, mu)
+    return strips.lengths(mu)
 
 
 def transmitted(
@@ -82,9 +69,8 @@ def strips_of(angles: Float[Tensor, "view"], columns: int, axis: float, inside: 
         raise ValueError("no voxel is inside, expected at least one")
     place = raster(len(inside))[voxel].numpy()
     parts = [_view(float(angle), columns, axis, place) for angle in angles]
-    matrix = scipy.sparse.vstack(parts, format="csr")
-    both = _csr(matrix, angles.dtype), _csr(matrix.T.tocsr(), angles.dtype)
-    return Strips(*both, voxel, len(angles), columns, len(inside))
+    lengths = sparse_map(scipy.sparse.vstack(parts, format="csr"), angles.dtype)
+    return Strips(lengths, voxel, len(angles), columns, len(inside))
 
 
 def _view(angle: float, columns: int, axis: float, place: np.ndarray) -> scipy.sparse.csr_matrix:
@@ -103,9 +89,3 @@ def _view(angle: float, columns: int, axis: float, place: np.ndarray) -> scipy.s
     seen = (column >= 0) & (column < columns) & (share > 1e-9)
     rows, voxels = column[seen], np.broadcast_to(np.arange(len(place))[:, None], seen.shape)[seen]
     return scipy.sparse.csr_matrix((share[seen], (rows, voxels)), shape=(columns, len(place)))
-
-
-def _csr(matrix: scipy.sparse.csr_matrix, dtype: torch.dtype) -> Tensor:
-    # 32-bit indices are what the sparse kernels take without a copy.
-    index = torch.from_numpy(matrix.indptr.astype(np.int32)), torch.from_numpy(matrix.indices.astype(np.int32))
-    return torch.sparse_csr_tensor(*index, torch.from_numpy(matrix.data).to(dtype), matrix.shape)

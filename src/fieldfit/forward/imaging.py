@@ -14,7 +14,6 @@ The matrix is computed once and shared by all shots of all blocks with these cam
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -24,17 +23,17 @@ from torch import Tensor
 
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import images
+from fieldfit.geometry.sparse import SparseMap, sparse_map
 
 
 @dataclass(frozen=True)
 class Projector:
-    """matrix: sparse CSR (pixel, voxel) [electrons m3]; transposed: the same transposed.
+    """electrons: from voxels to pixels [electrons m3];
     pixel: index of each row of the matrix among all (view, row, column) of the binned frames; binning: camera pixels along each edge of one of these;
     shape: (view, row, column) of the binned frames; pedestal (pixel) [electrons] in one binned pixel;
     centres (voxel, 3) [m]; pitch: edge of the cube that is drawn for a sample [m]; volume: that a sample stands for [m3]."""
 
-    matrix: Tensor
-    transposed: Tensor
+    electrons: SparseMap
     pixel: Int[Tensor, "pixel"]
     binning: int
     shape: tuple[int, int, int]
@@ -44,22 +43,9 @@ class Projector:
     volume: float
 
 
-class _Project(torch.autograd.Function):
-    """Sparse matrix times dense batch, with the exact adjoint as gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, projector: Projector, density: Tensor) -> Tensor:
-        ctx.projector = projector
-        return projector.matrix @ density
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.projector.transposed @ gradients[0]
-
-
 def light(projector: Projector, density: Float[Tensor, "voxel shot"]) -> Float[Tensor, "pixel shot"]:
     """Mean electrons from the cloud, without the pedestal. density [m-3]."""
-    return _Project.apply(projector, density)
+    return projector.electrons(density)
 
 
 def mean_electrons(projector: Projector, density: Float[Tensor, "voxel shot"]) -> Float[Tensor, "pixel shot"]:
@@ -69,7 +55,7 @@ def mean_electrons(projector: Projector, density: Float[Tensor, "voxel shot"]) -
 
 def back_projected(projector: Projector, pixels: Float[Tensor, "pixel shot"]) -> Float[Tensor, "voxel shot"]:
     """Adjoint of `light`."""
-    return projector.transposed @ pixels
+    return projector.electrons.adjoint(pixels)
 
 
 def binned(frames: Float[Tensor, "shot view row column"], binning: int) -> Float[Tensor, "shot view r c"]:
@@ -105,7 +91,6 @@ def build_projector(
     shape = (len(cameras), rows, columns)
     volume = pitch**3 if volume is None else volume
     parts = [_footprints(camera, centres, pitch, photons_per_atom * volume, binning, rows, columns) for camera in cameras]
-    voxels = len(centres)
     stacked = scipy.sparse.hstack(parts, format="csr")  # (voxel, pixel of all views)
     wanted = np.ones(math.prod(shape), bool) if use is None else (binned((~use[None]).to(torch.float64), binning).flatten() == 0).numpy()
     pixel = np.flatnonzero((np.bincount(stacked.indices, minlength=math.prod(shape)) > 0) & wanted)
@@ -115,16 +100,9 @@ def build_projector(
         transposed = stacked
     else:
         transposed = stacked[:, pixel].tocsr()
-    matrix = transposed.T.tocsr()
     pedestal = torch.tensor([camera.pedestal * binning**2 for camera in cameras], dtype=centres.dtype)[torch.from_numpy(pixel) // (rows * columns)]
-    both = _csr(matrix, (len(pixel), voxels)), _csr(transposed, (voxels, len(pixel)))
-    return Projector(*both, torch.from_numpy(pixel), binning, shape, pedestal, centres, pitch, volume)
-
-
-def _csr(matrix: scipy.sparse.csr_matrix, shape: tuple[int, int]) -> Tensor:
-    # 32-bit indices are what the sparse kernels take without a copy.
-    index = torch.from_numpy(matrix.indptr.astype(np.int32)), torch.from_numpy(matrix.indices.astype(np.int32))
-    return torch.sparse_csr_tensor(*index, torch.from_numpy(matrix.data), shape)
+    electrons = sparse_map(transposed.T.tocsr(), centres.dtype, transposed)
+    return Projector(electrons, torch.from_numpy(pixel), binning, shape, pedestal, centres, pitch, volume)
 
 
 def _footprints(camera: Camera, centres: Tensor, pitch: float, photons: float, binning: int, rows: int, columns: int) -> scipy.sparse.csr_matrix:

@@ -42,10 +42,10 @@ def _weights(angle: Float[np.ndarray, "view"]) -> Float[np.ndarray, "view"]:
 def sirt(strips: Strips, depth: Float[Tensor, "ray batch"], values: Float[Tensor, "voxel batch"], steps: int) -> Float[Tensor, "voxel batch"]:
     """The values `steps` steps further on."""
     one = torch.ones(1, 1, dtype=values.dtype)
-    rays = strips.matrix @ one.expand(values.shape[0], 1).contiguous()
-    voxels = strips.transposed @ one.expand(depth.shape[0], 1).contiguous()
+    rays = strips.lengths(one.expand(values.shape[0], 1).contiguous())
+    voxels = strips.lengths.adjoint(one.expand(depth.shape[0], 1).contiguous())
     by_ray = torch.where(rays > LEAST, 1 / rays.clamp_min(LEAST), 0.0)
     by_voxel = torch.where(voxels > LEAST, 1 / voxels.clamp_min(LEAST), 0.0)
     for _ in range(steps):
-        values = (values + by_voxel * (strips.transposed @ (by_ray * (depth - strips.matrix @ values)))).clamp_min(0)
+        values = (values + by_voxel * strips.lengths.adjoint(by_ray * (depth - strips.lengths(values)))).clamp_min(0)
     return values

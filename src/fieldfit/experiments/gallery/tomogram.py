@@ -23,7 +23,8 @@ from torch import Tensor
 from fieldfit.config import TomogramFit
 from fieldfit.experiments.gallery.baselines import fbp, sirt
 from fieldfit.experiments.gallery.beam import Beam, responding, responses
-from fieldfit.fields.plane import Plane, gathered
+from fieldfit.fields.grids import gathered
+from fieldfit.fields.plane import Plane
 from fieldfit.fitting.fit import Schedule, fit
 from fieldfit.forward.attenuation import Strips, optical_depth, raster, strips_of, transmitted
 from fieldfit.likelihoods import poisson_deviance

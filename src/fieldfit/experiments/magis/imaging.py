@@ -23,7 +23,8 @@ from torch import Tensor
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume
-from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, gathered, interpolated, slopes
+from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, interpolated, slopes
+from fieldfit.fields.grids import gathered
 from fieldfit.fitting.fisher import fit_poisson
 from fieldfit.fitting.fit import Schedule, fit, generator_of
 from fieldfit.forward.imaging import Projector, light
@@ -91,9 +92,7 @@ def sampled(
 ) -> tuple[Float[Tensor, "shot sample"], Float[Tensor, "shot 15 sample"]]:
     """(density [m-3], its slopes) as samples of a lattice, such that the squares which the projector draws there
     add up to the density itself. free: exp of the free logarithm."""
-    p = parameters.to(torch.float32)
-    ones = torch.ones(len(p), len(lattice.x)) if free is None else free
-    value, by = slopes(p[:, :ENVELOPE], p[:, ENVELOPE:], lattice.x, ones, lattice.projector.pitch / half_width, undo=True)
+    value, by = slopes(*_arguments(lattice, half_width, parameters, free), undo=True)
     return value / half_width**3, by / half_width**3
 
 
@@ -101,9 +100,13 @@ def drawn(
     lattice: Lattice, half_width: float, parameters: Float[Tensor, "shot 15"], free: Float[Tensor, "shot sample"] | None
 ) -> Float[Tensor, "shot sample"]:
     """The density of `sampled` alone."""
+    return density(*_arguments(lattice, half_width, parameters, free), undo=True) / half_width**3
+
+
+def _arguments(lattice: Lattice, half_width: float, parameters: Tensor, free: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
     p = parameters.to(torch.float32)
     ones = torch.ones(len(p), len(lattice.x)) if free is None else free
-    return density(p[:, :ENVELOPE], p[:, ENVELOPE:], lattice.x, ones, lattice.projector.pitch / half_width, undo=True) / half_width**3
+    return p[:, :ENVELOPE], p[:, ENVELOPE:], lattice.x, ones, lattice.projector.pitch / half_width
 
 
 def scored(
@@ -194,11 +197,10 @@ def fit_free(
 def wanted(volume: Volume, split: tuple[Tensor, Tensor], share: float, base: Tensor, options: DensityFit) -> Bool[Tensor, "shot"]:
     """Whether the held-out photons want any free shape: asked on the turned lattice, a third of the cost."""
     at = volume.turned.projector.pixel
-    before = held_out_loss(volume.turned.projector, split[1][at], share, base)
-    _, _, after = fit_free(
+    _, kept_step, _ = fit_free(
         volume.turned, volume.coarse, (split[0][at], split[1][at]), share, base, Schedule(GLANCE, options.rate, check=CHECK, patience=2)
     )
-    return after < before
+    return kept_step > 0
 
 
 def fit_shots(

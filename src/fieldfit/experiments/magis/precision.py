@@ -208,7 +208,7 @@ def _density_std(volume: Volume, p: Tensor, levels: list[Tensor], shapes: _Shape
 
 def _chi2(projector: Projector, counts: Tensor, mean: Tensor, atoms: Tensor, number: int) -> float:
     """Pearson chi-square a degree of freedom; a pixel's variance includes its own share of the finite atoms."""
-    a = projector.matrix
+    a = projector.electrons.matrix
     squared = torch.sparse_csr_tensor(a.crow_indices(), a.col_indices(), a.values().square() / projector.volume, a.shape)
     variance = mean + (squared @ atoms[:, None])[:, 0]
     return float(((counts - mean).square() / variance).double().sum() / (len(counts) - number))

@@ -21,10 +21,11 @@ from torch import Tensor
 
 from fieldfit.config import Grid
 from fieldfit.experiments.magis.start import Moments, View, Wave, views_of
-from fieldfit.fields.fringed import Interpolation, interpolation
+from fieldfit.fields.fringed import interpolation
 from fieldfit.forward.imaging import Projector, build_projector
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import pixel_position
+from fieldfit.geometry.sparse import SparseMap
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Lattice:
 
     projector: Projector
     x: Float[Tensor, "sample 3"]
-    between: Interpolation
+    between: SparseMap
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,11 @@ def _turned(
     steepest = np.linalg.norm(vectors, axis=1).max(initial=0)
     widest = max(min(size / STEPS_OF_SIZE, STEP_OF_WAVE / steepest if steepest else np.inf), 0.5 * pitch)
     wave = vectors[np.argmax(np.linalg.norm(vectors, axis=1))] if steepest else np.zeros(3)
-    views = views_of(cameras)
+    sights, edges, pixel = _seen_from(views_of(cameras), binning)
     turns = Rotation.random(TURNS, rng=np.random.default_rng(0)).as_matrix()
     step = widest
     while True:
-        powers = [_ghosts(views, turn, step, wave, size, binning) for turn in turns]
+        powers = [_ghosts(sights, edges, pixel, turn, step, wave, size) for turn in turns]
         axes, power = turns[int(np.argmin(powers))], min(powers)
         if power < GHOSTS or step <= FINEST * pitch:
             break
@@ -151,14 +152,18 @@ def _turned(
     return samples[_inside_envelopes(starts, samples)], float(step)
 
 
-def _ghosts(views: Sequence[View], axes: np.ndarray, step: float, wave: np.ndarray, size: float, binning: int) -> float:
+def _seen_from(views: Sequence[View], binning: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """(lines of sight (view, 3), directions of rows and columns (view, 2, 3), edge of a binned pixel at the object [m])."""
+    sights = np.array([view.sight for view in views])
+    edges = np.array([view.slope / np.linalg.norm(view.slope, axis=1, keepdims=True) for view in views])
+    return sights, edges, binning * float(np.mean([view.pixel for view in views]))
+
+
+def _ghosts(sights: np.ndarray, edges: np.ndarray, pixel: float, axes: np.ndarray, step: float, wave: np.ndarray, size: float) -> float:
     """Power of the ghosts of wave and envelope in all views, relative to the wave's own (without a wave: to the envelope's).
 
     Each is damped by the square that is drawn and by the pixel, and by the cloud's extent along the line of sight.
     """
-    sights = np.array([view.sight for view in views])
-    edges = np.array([view.slope / np.linalg.norm(view.slope, axis=1, keepdims=True) for view in views])
-    pixel = binning * np.mean([view.pixel for view in views])
     own = 2 * np.pi / step * ORDERS @ axes.T
     total = 0.0
     for ghosts in (own - wave, own):
