@@ -89,7 +89,12 @@ class Plan:
             return [result("tomogram").format(name=name)]
         if name in self.imaging:
             sensors = [result("sensor").format(run=name, calibration=own) for own in self.imaging[name].calibrations]
-            return sensors + [result("density").format(run=name, block=block) for block in self.blocks(name)] + [result("phase").format(run=name)]
+            return (
+                [result("setup").format(run=name)]
+                + sensors
+                + [result("density").format(run=name, block=block) for block in self.blocks(name)]
+                + [result("phase").format(run=name)]
+            )
         kind = "gradiometer" if name in self.ports else "optical_density" if name in self.absorption else "phase"
         return [result(kind).format(run=name)]
 

@@ -24,6 +24,29 @@ def calibrations_of(run, block):
     return plan.calibrations(run, *span_of(places_of(run), shots, entry.format, entry.start, entry.shot_period_s))
 
 
+rule describe_setup:
+    """Views of a run, their footprints, and the fringes that they can see: from the camera file alone, before any shot is read."""
+    input:
+        lambda w: plan.imaging[w.run].cameras,
+    output:
+        "results/magis/{run}/setup.nc",
+    log:
+        "logs/magis/{run}/describe_setup.log",
+    benchmark:
+        "logs/magis/{run}/describe_setup.tsv"
+    wildcard_constraints:
+        run=one_of(plan.imaging),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.describe_setup"),
+    script:
+        "../scripts/describe_setup.py"
+
+
 rule characterise_sensor:
     """Dark level, gain, noise, flat field, bad pixels and saturation of the run's sensors, from the frames of one calibration."""
     input:
