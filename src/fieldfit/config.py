@@ -170,6 +170,15 @@ class SetUp(Entry):
     )
 
 
+class PrintedObject(Entry):
+    """A printed object that shines: its surface in every density is compared with its drawing."""
+
+    cad: Path = Field(description="drawing of the object, a binary STL")
+    extent_mm: float | None = Field(None, gt=0, le=1e4, description="longest edge of its box [mm]; default: the file's unit is a millimetre")
+    level: float = Field(0.5, gt=0, lt=1, description="where the surface lies between the density outside and the plateau inside")
+    scale: bool = Field(False, description="fit the object's scale as well as its pose")
+
+
 class Imaging(Entry):
     """Camera shots of a cloud: density, then phase."""
 
@@ -182,6 +191,7 @@ class Imaging(Entry):
     grid: Grid = Field(default_factory=Grid, description="voxels of the density product")
     fit: DensityFit = Field(default_factory=DensityFit, description="density fit")
     setup: SetUp = Field(default_factory=SetUp, description="which fringes the views are asked for, in `setup.nc`")
+    object: PrintedObject | None = Field(None, description="compare each density with a drawing; default: no printed object")
     photons_per_atom: float = Field(1000.0, gt=0, description="photons that an atom emits in an exposure; makes densities absolute")
     start: float = Field(0.0, description="time of shot 0 [s], for frames without time stamps")
     shot_period_s: float = Field(1.0, gt=0, description="time between shots [s], for frames without time stamps")

@@ -45,6 +45,20 @@ def test_the_set_up_is_described_from_the_camera_file_alone(tmp_path):
     assert set(jobs_of(run)) == {"describe_setup"}
 
 
+def test_a_printed_objects_surfaces_follow_from_the_densities_and_the_drawing(tmp_path):
+    for shot in (0, 70):
+        (tmp_path / f"shots/shot{shot:03d}").mkdir(parents=True)
+    (tmp_path / "cameras.json").write_text("{}")
+    entry = {"format": "tiff", "raw": "shots", "cameras": "cameras.json", "object": {"cad": "drawing.stl"}}
+    run = snakemake(tmp_path, "-n", config={"magis": {"print": entry}})
+    assert jobs_of(run)["extract_surface"] == jobs_of(run)["fit_density"] == 2
+    run = snakemake(tmp_path, "-n", "results/magis/print/surface/0001.nc", config={"magis": {"print": entry}})
+    assert set(jobs_of(run)) == {"calibrate_frames", "fit_density", "extract_surface"}
+    del entry["object"]
+    run = snakemake(tmp_path, "-n", "results/magis/print/surface/0001.nc", config={"magis": {"print": entry}})
+    assert "results/magis/print/surface/0001.nc: no entry of the configuration makes this product" in text(run)
+
+
 def test_a_new_shot_reruns_its_own_block_only(tmp_path):
     """The block's digest is in its job's params: a later shot leaves the earlier blocks as they are."""
     from fieldfit.config import load_config

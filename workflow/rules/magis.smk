@@ -128,6 +128,31 @@ rule fit_density:
         "../scripts/fit_density.py"
 
 
+rule extract_surface:
+    """Surface of a printed object in the densities of one block, registered to its drawing, and how far they lie apart."""
+    input:
+        density="results/magis/{run}/density/{block}.nc",
+        cad=lambda w: plan.imaging[w.run].object.cad,
+    output:
+        "results/magis/{run}/surface/{block}.nc",
+    log:
+        "logs/magis/{run}/extract_surface/{block}.log",
+    benchmark:
+        "logs/magis/{run}/extract_surface/{block}.tsv"
+    wildcard_constraints:
+        run=one_of(name for name, entry in plan.imaging.items() if entry.object),
+        block=r"\d+",
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.extract_surface"),
+    script:
+        "../scripts/extract_surface.py"
+
+
 rule estimate_phase:
     """Phase, contrast, period, atom number, position and size of every shot of a run, from the densities of its blocks."""
     input:

@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from fieldfit.io.whole import whole
-from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures, sensor, setup
+from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures, sensor, setup, surface
 from fieldfit.report.page import Section, page
 from fieldfit.report.picture import Picture
 
@@ -46,7 +46,8 @@ def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
     sensors = [picture for path in paths if path.parent.name == "sensor" for picture in sensor.pictures(path)]
     if not densities:
         return pictures.pictures(named["phase.nc"])
-    return imaging.pictures(densities, named["phase.nc"]) + setup.pictures(named["setup.nc"]) + sensors
+    surfaces = surface.pictures([path for path in paths if path.parent.name == "surface"])
+    return imaging.pictures(densities, named["phase.nc"]) + surfaces + setup.pictures(named["setup.nc"]) + sensors
 
 
 def _line(path: Path) -> tuple[str, str]:
