@@ -58,13 +58,13 @@ def read_body(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     # In a closed surface that is wound alike everywhere, each edge is run through once in each direction.
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     forth, back = (edges[:, k] * len(vertices) + edges[:, 1 - k] for k in (0, 1))
-    alone = np.setdiff1d(forth, back)
-    if len(alone) or len(np.unique(forth)) < len(forth):
-        at = vertices[alone[0] // len(vertices)] if len(alone) else vertices[edges[0, 0]]
-        place = ", ".join(f"{value:g}" for value in at)
+    known, times = np.unique(forth, return_counts=True)
+    wrong = np.concatenate([np.setdiff1d(known, back), known[times > 1]])
+    if len(wrong):
+        place = ", ".join(f"{value:g}" for value in vertices[wrong[0] // len(vertices)])
         raise InputError(
-            f"{path}: the mesh is open or not wound alike: {len(alone)} of {len(forth)} edges have no partner, the first at ({place}) in the "
-            "file's units; expected a closed surface"
+            f"{path}: the mesh is open or not wound alike: {len(wrong)} of {len(forth)} edges have no partner or more than one, "
+            f"the first at ({place}) in the file's units; expected a closed surface"
         )
     a, b, c = vertices[triangles].transpose(1, 0, 2)
     volume = float((a * np.cross(b, c)).sum() / 6)
