@@ -19,7 +19,7 @@ from fieldfit.types import Status
 
 log = logging.getLogger(__name__)
 METHODS = {
-    "density_std_method": "linear propagation (Gauss-Newton) of photon and finite-atom statistics through envelope, fringe and a coarse free shape",
+    "density_std_method": "linear propagation of photon and atom statistics through envelope, fringe and a coarse shape; of a free shape: samples",
     "resolution_method": "two binomial halves of the photons, MLEM stopped on the other half, first crossing of 0.143; the halves share their atoms",
 }
 
@@ -35,8 +35,10 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) ->
     views = [replace(view, pedestal=float(pedestal)) for view, pedestal in zip(described, shots.pedestal.values, strict=True)]
     found: Densities | None = None
     if good.size:
-        bad = np.isinf(shots.variance.values[good[0]])
-        found = densities(views, shots.electrons.values[good], bad, shots.shot.values[good].tolist(), entry)
+        unusable = np.isinf(shots.variance.values[good])
+        bad = unusable.all(0)
+        hit = unusable & ~bad
+        found = densities(views, shots.electrons.values[good], bad, shots.shot.values[good].tolist(), entry, hit if hit.any() else None)
         for place in good[~found.trusted]:
             status[place] = Status.not_converged
             flagged.append(f"shot {int(shots.shot[place])} is not_converged: the fit of the density has not settled")
@@ -61,7 +63,7 @@ def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: n
     """The fitted shots at their places among all, NaN elsewhere."""
     side = entry.grid.voxels
     if found is None:
-        field = Fringed(shots, entry.grid.half_width_m, [5])
+        field = Fringed(shots, entry.grid.half_width_m, 2)
         lone = dict.fromkeys(("chi2_reduced", "resolution_split_half"), np.full(shots, np.nan))
         return {**lone, **dict.fromkeys(("density", "density_std"), np.full((shots, side, side, side), np.nan, np.float32))}, field
     values = {}
@@ -70,7 +72,7 @@ def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: n
         whole = np.full((shots, *part.shape[1:]), np.nan, np.float32 if part.ndim > 2 else np.float64)
         whole[trusted] = part[keep]
         values[name] = whole
-    field = Fringed(shots, found.field.half_width, found.field.nodes)
+    field = Fringed(shots, found.field.half_width, found.field.nodes, found.field.centre, found.field.reach)
     with torch.no_grad():
         for name, value in field.state_dict().items():
             value[good] = found.field.state_dict()[name]
