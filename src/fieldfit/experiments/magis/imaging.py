@@ -16,13 +16,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.mlem import mlem
-from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, held_out_loss
+from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume
 from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, slopes
@@ -215,6 +216,17 @@ def fit_shots(
         part = photons(turned, tried)
         start = with_amplitude(volume, part.fitted, part.good, 1 - part.share, plain[tried])
         waved, moved = scored(turned, half, part.fitted, part.good, 1 - part.share, start, None, PARAMETERS, ROUGH)
+        mirrors = [wave.mirrored if wave else None for wave in waves]
+        other = torch.tensor([place for place, i in enumerate(tried.tolist()) if mirrors[i] is not None], dtype=torch.long)
+        if len(other):  # a wave that one view sees alone may as well be its mirror image: the photons of all views choose
+            start = plain[tried[other]].clone()
+            start[:, ENVELOPE : ENVELOPE + 3] = torch.from_numpy(np.stack([mirrors[i] for i in tried[other].tolist()])) * half
+            own = photons(turned, tried[other])
+            start = with_amplitude(volume, own.fitted, own.good, 1 - own.share, start)
+            mirrored, also = scored(turned, half, own.fitted, own.good, 1 - own.share, start, None, PARAMETERS, ROUGH)
+            losses = [fitted_loss(turned.projector, own, density_of(turned, p)) for p in (waved[other], mirrored)]
+            at = other[also & (losses[1] < losses[0])]
+            waved[at], moved[at] = mirrored[also & (losses[1] < losses[0])], True
         wins = (held_out_loss(turned.projector, part, density_of(turned, waved)) < loss[tried] - MARGIN) & moved
         chosen[tried[wins]], fringe[tried[wins]], converged[tried[wins]] = waved[wins], True, moved[wins]
     shape, shape_std = torch.ones(len(shots), len(fine.x)), torch.zeros(len(shots), len(fine.x))
