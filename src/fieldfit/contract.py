@@ -91,6 +91,7 @@ COORDINATES: dict[str, Variable] = {
     "z": _v("z", "m", "position along z"),
     "axis": _text("axis", "axis of the laboratory frame"),
     "image_axis": _text("image_axis", "axis of a picture: row or column"),
+    "degree": _text("degree", "degree of freedom of a view"),
     "component": _v("component", "1", "number of eigen-images in the background"),
     "frequency": _v("frequency", "1", "index into signal_frequency"),
     "density_frequency": _v("density_frequency", "1", "index into spectrum_frequency"),
@@ -151,6 +152,42 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "auxiliary_units": _maybe_text("auxiliary", "units of the channel"),
         **_SHOT,
     },
+    "geometry": {
+        "correction": _v(
+            "view degree", "1", "how a view differs from the camera file, in the units of degree_units, along its own axes; NaN: it has none"
+        ),
+        "correction_std": _v("view degree", "1", "standard deviation of correction, the gauge's freedom included"),
+        "correction_prior": _v("view degree", "1", "standard deviation of correction before anything was seen"),
+        "degree_units": _text("degree", "units of the correction"),
+        "lens_position": _v("view axis", "m", "centre of the refined lens; of a mirror's view: of the reflected camera"),
+        "look": _v("view axis", "1", "line of sight of the refined view"),
+        "left": _v("view axis", "1", "direction of its columns"),
+        "up": _v("view axis", "1", "direction of its rows"),
+        "focal_length": _v("view", "m", "refined focal length"),
+        "magnification": _v("view", "1", "refined magnification in the plane of focus"),
+        "mirror_centre": _v("view axis", "m", "centre of the refined mirror; NaN for a straight view"),
+        "mirror_normal": _v("view axis", "1", "normal of the refined mirror; NaN for a straight view"),
+        "image_shift": _v("view image_axis", "1", "how far the correction moves the image of the world's origin [camera pixels]"),
+        "image_shift_std": _v("view image_axis", "1", "standard deviation of image_shift, the gauge's freedom included"),
+        "chi2_before": _v("view", "1", "chi-square a pixel (a coordinate of a target) with the camera file"),
+        "chi2_after": _v("view", "1", "the same with the refined cameras"),
+        "residual_before": _maybe(
+            "view row column", "1", "residuals of all used shots together with the camera file, in standard deviations of a binned pixel"
+        ),
+        "residual_after": _maybe("view row column", "1", "the same with the refined cameras"),
+        "shift_before": _maybe(
+            "shot view image_axis", "1", "shift of the view's image from where the other views put the cloud, camera file [camera pixels]"
+        ),
+        "shift_before_std": _maybe("shot view image_axis", "1", "standard deviation of shift_before"),
+        "shift_after": _maybe("shot view image_axis", "1", "the same with the refined cameras"),
+        "shift_after_std": _maybe("shot view image_axis", "1", "standard deviation of shift_after"),
+        "used": Variable("shot", "", "whether the shot was used", required=False, flags=Sign),
+        "sightings": _maybe("view", "1", "sightings of a target's points"),
+        "reprojection_before": _v(
+            "view", "1", "rms of image_shift's kind of error that is left [camera pixels]: of shift_before over shots, or of the sightings"
+        ),
+        "reprojection_after": _v("view", "1", "the same with the refined cameras"),
+    },
     "density": {
         "density": _v("shot x y z", "m-3", "number density of atoms, voxel means"),
         "density_std": _v("shot x y z", "m-3", "standard deviation of density"),
@@ -172,6 +209,8 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "size_std": _maybe("shot axis", "m", "standard deviation of size"),
         "wavefront": _maybe("shot coefficient", "rad", "Zernike coefficients of the fringe phase across the cloud"),
         "wavefront_std": _maybe("shot coefficient", "rad", "standard deviation of wavefront"),
+        "view_shift": _maybe("shot view image_axis", "1", "shift of the view's image, in camera pixels, from where the other views put the cloud"),
+        "view_shift_std": _maybe("shot view image_axis", "1", "standard deviation of view_shift"),
         "held_out_deviance": _maybe("shot", "1", "deviance of the held-out photons a pixel at the step that was kept"),
         "kept_step": _maybe("shot", "1", "optimiser step that the held-out photons kept"),
         **_SHOT,
@@ -333,6 +372,7 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
 WHERE: dict[str, str] = {
     "sensor": "magis/{run}/sensor/{calibration}.nc",
     "electrons": "magis/{run}/electrons/{block}.nc",
+    "geometry": "magis/{run}/geometry.nc",
     "density": "magis/{run}/density/{block}.nc",
     "phase": "magis/{run}/phase.nc",
     "gradiometer": "magis/{run}/gradiometer.nc",

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldfit.experiments.magis.alignment import view_shifts
 from fieldfit.experiments.magis.imaging import LEAST, Fitted, lattice_of, sampled
 from fieldfit.experiments.magis.volume import Volume
 from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, interpolated, slopes
@@ -34,7 +35,8 @@ COEFFICIENTS = ("oblique astigmatism", "defocus", "vertical astigmatism")  # OSA
 class Derived:
     """Quantities of one shot with standard deviations, SI.
 
-    values, stds: phase, contrast, fringe_period, atom_number (scalars), position, size, wave_vector (3), wavefront (3) by COEFFICIENTS;
+    values, stds: phase, contrast, fringe_period, atom_number (scalars), position, size, wave_vector (3), wavefront (3) by COEFFICIENTS,
+    view_shift (view, 2) [camera pixels]: see alignment.view_shifts;
     density_std (reported sample of the fine lattice) [m-3]; shape_std: prior width of the free shape that was chosen.
     """
 
@@ -81,6 +83,8 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
     by_atoms = projector.volume * columns.double().sum(0)[main]
     values["atom_number"] = atoms.double().sum() * projector.volume
     stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
+    near = (jacobian * scale.float())[:, main]
+    values["view_shift"], stds["view_shift"] = view_shifts(projector, counts, mean, near, inverse / torch.outer(scale[main], scale[main]), atoms)
     values["wavefront"] = stds["wavefront"] = torch.full((len(COEFFICIENTS),), torch.nan, dtype=torch.float64)
     if waves:
         inverse = torch.linalg.inv(information + torch.diag(prior) + 1e-12 * torch.eye(len(prior), dtype=torch.float64))

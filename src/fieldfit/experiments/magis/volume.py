@@ -10,7 +10,7 @@ the axes lose (k h)^4 of its contrast.
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -115,6 +115,27 @@ def volume_of(
     samples, edge = _turned(cameras, starts, waves, pitch, binning)
     coarse = nodes[:COARSE]
     return Volume(fine, lattice(samples, edge, edge**3, coarse[-1]), half_width, nodes, coarse, torch.from_numpy(reported))
+
+
+def turned_volume(
+    cameras: Sequence[Camera], bad: np.ndarray, starts: Sequence[Moments], waves: Sequence[Wave | None], grid: Grid, photons_per_atom: float
+) -> Volume:
+    """The turned lattice alone, which stands for the fine one too: enough for envelope and fringe."""
+    pitch = 2 * grid.half_width_m / grid.voxels
+    binning = _binning(cameras, pitch, waves)
+    samples, edge = _turned(cameras, starts, waves, pitch, binning)
+    where = torch.from_numpy(samples)
+    x = (where / grid.half_width_m).to(torch.float32)
+    projector = build_projector(cameras, where.to(torch.float32), edge, photons_per_atom, binning, torch.from_numpy(~bad))
+    lattice = Lattice(projector, x, interpolation(x, 2))
+    return Volume(lattice, lattice, grid.half_width_m, (2,), (2,), torch.full((len(x),), -1))
+
+
+def seen_by(lattice: Lattice, cameras: Sequence[Camera], bad: np.ndarray, photons_per_atom: float) -> Lattice:
+    """The same samples through other cameras."""
+    old = lattice.projector
+    new = build_projector(cameras, old.centres, old.pitch, photons_per_atom, old.binning, torch.from_numpy(~bad), old.volume)
+    return replace(lattice, projector=new)
 
 
 def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarray:
