@@ -81,10 +81,11 @@ rule calibrate_frames:
 
 
 rule refine_geometry:
-    """Where the views really stand: poses, magnification, focus and mirror normals from the clouds of the run's first shots."""
+    """Where the views really stand: poses, magnification, focus and mirror normals, from the clouds of the run's first shots or from a target."""
     input:
         cameras=lambda w: plan.imaging[w.run].cameras,
         electrons=lambda w: [f"results/magis/{w.run}/electrons/{block}.nc" for block in plan.refined_from(w.run)],
+        target=lambda w: plan.imaging[w.run].refine.target or [],
     output:
         "results/magis/{run}/geometry.nc",
     log:

@@ -14,10 +14,12 @@ from fieldfit.config import Imaging, Refine
 from fieldfit.experiments.magis.alignment import setup_told
 from fieldfit.experiments.magis.geometry import Refined, prior_of
 from fieldfit.experiments.magis.geometry import refine_geometry as refined_by_shots
+from fieldfit.experiments.magis.target import OUTLIER, fit_view, joined, outliers
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.corrections import DEGREES, UNITS, corrected, degrees_of, place_slopes, places
 from fieldfit.io.cameras import read_cameras
 from fieldfit.io.products import open_product, product, write_product
+from fieldfit.io.target import read_target
 from fieldfit.types import InputError, Status
 
 log = logging.getLogger(__name__)
@@ -30,12 +32,25 @@ FAR = 5.0  # standard deviations of the prior
 
 
 def refine_geometry(electrons: Sequence[Path], cameras: Path, output: Path, entry: Imaging) -> None:
-    """Refine the views of a run from the good shots of its first blocks.
+    """Refine the views of a run, from a target's sightings where the entry names them, else from the good shots of its first blocks.
 
-    Raises InputError where there are no good shots.
+    Raises InputError where there is no good shot, a sighting is wrong, or one does not fit the others.
     """
     refine = entry.refine or Refine()
     views = read_cameras(cameras, entry.grid.half_width_m)
+    by_target = refine.target is not None
+    values, labels, told = _from_target(refine, views) if by_target else _from_shots(electrons, views, entry, refine)
+    for line in told["flagged"].split("\n"):
+        log.warning("%s", line)
+    dataset = product("geometry", values, labels, views="\n".join(view.name for view in views), **told)
+    inputs = [*([refine.target] if refine.target else electrons), cameras]
+    write_product(dataset, output, inputs, entry.model_dump(mode="json"), "Refined views of camera shots", "refine_geometry", entry.seed)
+
+
+Parts = tuple[dict[str, Any], dict[str, Any], dict[str, str]]  # variables, coordinates, attributes of the product
+
+
+def _from_shots(electrons: Sequence[Path], views: Sequence[Camera], entry: Imaging, refine: Refine) -> Parts:
     blocks = [open_product(path, "electrons") for path in electrons]
     light, bad, shots, pedestal = _good(blocks, refine.shots, electrons)
     views = [replace(view, pedestal=float(own)) for view, own in zip(views, pedestal, strict=True)]
@@ -51,23 +66,35 @@ def refine_geometry(electrons: Sequence[Path], cameras: Path, output: Path, entr
     for name, fitness in (("before", found.before), ("after", found.after)):
         values |= {f"shift_{name}": fitness.shift, f"shift_{name}_std": fitness.shift_std}
         values[f"reprojection_{name}"] = np.sqrt((fitness.shift[found.used] ** 2).sum(-1).mean(0))
-    flagged = _found(views, found, values, shots)
-    for line in flagged:
-        log.warning("%s", line)
-    dataset = product(
-        "geometry",
-        values,
-        {**labels, "shot": shots},
-        views="\n".join(view.name for view in views),
-        gauge=GAUGE,
-        refined_from=f"the clouds of {int(found.used.sum())} shots",
-        binning=str(found.binning),
-        converged=str(found.converged).lower(),
-        flagged="\n".join(flagged) or "none",
-    )
-    write_product(
-        dataset, output, [*electrons, cameras], entry.model_dump(mode="json"), "Refined views of camera shots", "refine_geometry", entry.seed
-    )
+    lines = _found(views, found, values, shots)
+    told = {"refined_from": f"the clouds of {int(found.used.sum())} shots", "binning": str(found.binning), "gauge": GAUGE}
+    return values, {**labels, "shot": shots}, {**told, "converged": str(found.converged).lower(), "flagged": "\n".join(lines) or "none"}
+
+
+def _from_target(refine: Refine, views: Sequence[Camera]) -> Parts:
+    assert refine.target is not None
+    sightings = read_target(refine.target, views)
+    priors = prior_of(refine, views)
+    fits = [fit_view(view, own.points, own.places, own.std, prior) for view, own, prior in zip(views, sightings, priors, strict=True)]
+    for view, own, fit in zip(views, sightings, fits, strict=True):
+        worst = outliers(fit.after, own.std)
+        if worst.size:
+            first = worst[0]
+            off = float(np.hypot(*fit.after[first]))
+            raise InputError(
+                f"{refine.target}: line {own.lines[first]}: view {view.name} shows this point {off:.2f} pixels "
+                f"({off / own.std[first]:.0f} standard deviations) from where its other sightings put it, {len(worst) - 1} more are off; "
+                f"expected all within {OUTLIER:g}: is it another point, a wrong std_px, or more than pose, magnification and focus?"
+            )
+    values, labels = _corrections(views, *joined(fits), refine)
+    values["sightings"] = np.array([len(own.std) for own in sightings])
+    for name in ("before", "after"):
+        missing: list[np.ndarray] = [getattr(fit, name) for fit in fits]
+        values[f"reprojection_{name}"] = np.array([np.sqrt((rest**2).sum(1).mean()) for rest in missing])
+        values[f"chi2_{name}"] = np.array([((rest / own.std[:, None]) ** 2).mean() for rest, own in zip(missing, sightings, strict=True)])
+    lines = _far(views, values) + ([] if all(fit.converged for fit in fits) else ["the refinement has not converged"])
+    told = {"refined_from": "a target of known points", "gauge": "none: the target's points fix the world"}
+    return values, labels, {**told, "converged": str(all(fit.converged for fit in fits)).lower(), "flagged": "\n".join(lines) or "none"}
 
 
 def _good(blocks: Sequence[xr.Dataset], number: int, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, list[int], np.ndarray]:
@@ -134,8 +161,14 @@ def _found(cameras: Sequence[Camera], found: Refined, values: dict[str, Any], sh
             f"view {names[view]}: chi-square {found.after.chi2[view]:.2f} a pixel after the refinement, expected about 1: "
             "pose, magnification and focus do not explain its images (residual_after)"
         )
+    return lines + _far(cameras, values) + setup_told(names, found.after.shift[found.used], found.after.shift_std[found.used])
+
+
+def _far(cameras: Sequence[Camera], values: dict[str, Any]) -> list[str]:
+    """Corrections that the prior did not expect, a line each."""
     with np.errstate(invalid="ignore"):
         far = np.abs(values["correction"]) / values["correction_prior"]
-    for view, degree in np.argwhere(far > FAR):
-        lines.append(f"view {names[view]}: {DEGREES[degree]} is {far[view, degree]:.1f} standard deviations of its prior from the camera file")
-    return lines + setup_told(names, found.after.shift[found.used], found.after.shift_std[found.used])
+    return [
+        f"view {cameras[view].name}: {DEGREES[degree]} is {far[view, degree]:.1f} standard deviations of its prior from the camera file"
+        for view, degree in np.argwhere(far > FAR).tolist()
+    ]

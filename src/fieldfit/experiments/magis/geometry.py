@@ -39,7 +39,9 @@ from fieldfit.likelihoods import poisson
 from fieldfit.units import UM
 
 ROUNDS = {ENVELOPE: 3, PARAMETERS: 8}  # Gauss-Newton steps of each stage, at most
-SETTLED = 0.5  # log-likelihood that a step promises: less than one parameter's chance
+SETTLED = (
+    3.0  # log-likelihood that a step promises over all parameters together; the bumps of a sampled cloud under shifts of a micrometre are no smaller
+)
 NUDGE = 0.2  # camera pixels: half the step of the images' derivatives
 GAIN = 20.0  # log-likelihood that a wave must gain
 HALVINGS = 5
@@ -211,6 +213,8 @@ def _aligned(cameras: Sequence[Camera], clouds: _Clouds, values: list[Tensor], p
     objective = _objective(views, values, clouds, own, sigma)
     for turn in range(ROUNDS[number]):
         step = shared_step(_blocks(views, moves, clouds, own, number), torch.cat(values), sigma)
+        if step.gain < SETTLED:
+            break
         length, scale = float((step.shared / step.covariance.diagonal().sqrt()).abs().max()), 1.0
         for _ in range(HALVINGS):
             new = [value + scale * part for value, part in zip(values, step.shared.split(sizes), strict=True)]
@@ -223,8 +227,6 @@ def _aligned(cameras: Sequence[Camera], clouds: _Clouds, values: list[Tensor], p
             break
         log.info("round %d: log-likelihood gained %.2f of %.2f, longest step %.2f standard deviations", turn, gained, step.gain, scale * length)
         values, own, views, objective = new, moved, new_views, objective - gained
-        if step.gain < SETTLED:
-            break
     return _Aligned(values, step.covariance, step.gain < SETTLED)
 
 
