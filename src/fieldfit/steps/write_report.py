@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from fieldfit.io.whole import whole
-from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures, sensor
+from fieldfit.report import absorption, design, dune, gallery, geometry, gradiometer, imaging, pictures, sensor
 from fieldfit.report.page import Section, page
 from fieldfit.report.picture import Picture
 
@@ -44,7 +44,8 @@ def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
         return absorption.pictures(named["optical_density.nc"])
     densities = [path for path in paths if path.parent.name == "density"]
     sensors = [picture for path in paths if path.parent.name == "sensor" for picture in sensor.pictures(path)]
-    return imaging.pictures(densities, named["phase.nc"]) + sensors if densities else pictures.pictures(named["phase.nc"])
+    refined = geometry.pictures(named["geometry.nc"]) if "geometry.nc" in named else []
+    return imaging.pictures(densities, named["phase.nc"]) + refined + sensors if densities else pictures.pictures(named["phase.nc"])
 
 
 def _line(path: Path) -> tuple[str, str]:

@@ -42,6 +42,7 @@ TURNS = 500  # orientations that are tried
 ORDERS = np.array([order for order in itertools.product(range(-3, 4), repeat=3) if any(order)])  # of the ghosts that are looked at
 GHOSTS = 2e-3  # of the wave's power in the views that its ghosts may have: that share of the contrast is lost
 FINEST = 0.9  # of the reported pitch: the turned lattice is never finer
+ROUGH = 1.5  # the same where only places matter, and no contrast
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,10 @@ def volume_of(
 def turned_volume(
     cameras: Sequence[Camera], bad: np.ndarray, starts: Sequence[Moments], waves: Sequence[Wave | None], grid: Grid, photons_per_atom: float
 ) -> Volume:
-    """The turned lattice alone, which stands for the fine one too: enough for envelope and fringe."""
+    """The turned lattice alone, no finer than ROUGH, which stands for the fine one too: enough for where views see envelope and fringe."""
     pitch = 2 * grid.half_width_m / grid.voxels
     binning = _binning(cameras, pitch, waves)
-    samples, edge = _turned(cameras, starts, waves, pitch, binning)
+    samples, edge = _turned(cameras, starts, waves, pitch, binning, ROUGH)
     where = torch.from_numpy(samples)
     x = (where / grid.half_width_m).to(torch.float32)
     projector = build_projector(cameras, where.to(torch.float32), edge, photons_per_atom, binning, torch.from_numpy(~bad))
@@ -147,7 +148,7 @@ def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarr
 
 
 def _turned(
-    cameras: Sequence[Camera], starts: Sequence[Moments], waves: Sequence[Wave | None], pitch: float, binning: int
+    cameras: Sequence[Camera], starts: Sequence[Moments], waves: Sequence[Wave | None], pitch: float, binning: int, finest: float = FINEST
 ) -> tuple[np.ndarray, float]:
     """(samples (n, 3), their spacing) [m] of the lattice whose ghosts the views see least."""
     vectors = np.array([wave.vector for wave in waves if wave]).reshape(-1, 3)
@@ -161,9 +162,9 @@ def _turned(
     while True:
         powers = [_ghosts(sights, edges, pixel, turn, step, wave, size) for turn in turns]
         axes, power = turns[int(np.argmin(powers))], min(powers)
-        if power < GHOSTS or step <= FINEST * pitch:
+        if power < GHOSTS or step <= finest * pitch:
             break
-        step = max(0.9 * step, FINEST * pitch)
+        step = max(0.9 * step, finest * pitch)
     log.info("turned lattice: %.0f um, ghosts have %.1e of the wave's power in the views", step * 1e6, power)
     centre = np.mean([start.centre for start in starts], 0)
     reach = max(float(np.linalg.norm(start.centre - centre)) + REACH * np.sqrt(np.linalg.eigvalsh(start.covariance)[-1]) for start in starts)
