@@ -103,3 +103,9 @@ def place_slopes(camera: Camera, values: Sequence[float], points: Float[Tensor, 
     """Derivatives of `places` of the corrected view by its corrections: central differences."""
     sides = [(stepped(camera, values, d, 1.0), stepped(camera, values, d, -1.0), STEPS[name]) for d, name in enumerate(degrees_of(camera))]
     return torch.stack([(places(after, points) - places(before, points)) / (2 * step) for after, before, step in sides], 2)
+
+
+def light_slopes(camera: Camera, values: Sequence[float], points: Float[Tensor, "n 3"]) -> Float[Tensor, "n degree"]:
+    """Derivatives of the logarithm of the light that the corrected view catches of `points`, likewise."""
+    sides = [(stepped(camera, values, d, 1.0), stepped(camera, values, d, -1.0), STEPS[name]) for d, name in enumerate(degrees_of(camera))]
+    return torch.stack([(images(after, points).electrons / images(before, points).electrons).log() / (2 * step) for after, before, step in sides], 1)

@@ -28,6 +28,7 @@ GAUGE = (
     "in units of correction_prior, so that the mean correction stays zero"
 )
 CHI2_LIMIT = 1.3  # a pixel, of a view after the refinement: beyond it pose, magnification and focus do not explain the images
+OTHER_SHAPE = 2.0  # the same of the median view: then the clouds' shape is wrong, not the geometry
 FAR = 5.0  # standard deviations of the prior
 
 
@@ -55,6 +56,11 @@ def _from_shots(electrons: Sequence[Path], views: Sequence[Camera], entry: Imagi
     light, bad, shots, pedestal = _good(blocks, refine.shots, electrons)
     views = [replace(view, pedestal=float(own)) for view, own in zip(views, pedestal, strict=True)]
     found = refined_by_shots(views, light, bad, shots, entry, refine)
+    if np.median(found.after.chi2) > OTHER_SHAPE:
+        raise InputError(
+            f"{', '.join(map(str, electrons))}: chi-square {np.median(found.after.chi2):.1f} a pixel in the refined views, expected about 1: "
+            f"the shots do not show Gaussian clouds, with a fringe or without, from which alone the geometry is refined; give a target's sightings"
+        )
     values, labels = _corrections(views, found.corrections, found.covariance, refine)
     values |= {
         "chi2_before": found.before.chi2,

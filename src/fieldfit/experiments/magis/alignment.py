@@ -19,6 +19,8 @@ from fieldfit.forward.imaging import Projector, back_projected
 
 LIMIT_PIXELS = 0.5  # camera pixels: half a pixel of one of six views turns a 377 um fringe by 0.05 rad, beyond the errors of any shot
 LIMIT_SIGMAS = 6.0
+MODES = 100.0
+FINITE = 1.1  # chi-square a pixel that the finite atoms can explain
 USUAL = 3  # shots from which on the median over the block says what is usual
 
 
@@ -33,7 +35,8 @@ def view_shifts(
     """(shift, its standard deviation) of each view's image along rows and columns [camera pixels]; infinite deviation where a view is dark.
 
     counts, mean: pedestal included; jacobian: slopes / sqrt(mean); inverse: of its information and prior; atoms: density [m-3].
-    Standard deviations are widened by the view's own chi-square where it is above 1.
+    What a view's chi-square has beyond FINITE times its pixels' number, and the shift does not explain, is misfit of another kind: taken to be
+    spread evenly over MODES shapes of an image, it widens the standard deviations.
     """
     noise, slopes = mean.sqrt(), jacobian.double()
     residual = ((counts - mean) / noise).double()
@@ -53,7 +56,8 @@ def view_shifts(
         shift[view] = solved[view] @ (d.T @ beyond[own])
         scores[:, view] = -(slopes @ (inverse @ through))
         scores[own, view] += d
-        solved[view] *= max(1.0, float(residual[own].square().mean()))
+        rest = float(residual[own].square().sum() - FINITE * own.sum() - shift[view] @ matrix @ shift[view])
+        solved[view] *= 1 + max(0.0, rest) / MODES
     back = back_projected(projector, (scores / noise[:, None, None]).flatten(1).to(mean.dtype)).double().unflatten(1, (views, 2))
     finite = torch.einsum("nvi,nvj,n->vij", back, back, (atoms / projector.volume).double())
     variance = solved + torch.where(solved.isfinite(), solved @ finite @ solved, 0.0)

@@ -34,7 +34,7 @@ from fieldfit.fields.fringed import ENVELOPE, PARAMETERS
 from fieldfit.fitting.bundle import Blocks, shared_step
 from fieldfit.forward.imaging import Projector, binned, build_projector, light, pixels_of
 from fieldfit.geometry.cameras import Camera
-from fieldfit.geometry.corrections import STEPS, corrected, degrees_of, place_slopes, stepped
+from fieldfit.geometry.corrections import STEPS, corrected, degrees_of, light_slopes, place_slopes, stepped
 from fieldfit.likelihoods import poisson
 from fieldfit.units import UM
 
@@ -42,6 +42,7 @@ ROUNDS = {ENVELOPE: 3, PARAMETERS: 8}  # Gauss-Newton steps of each stage, at mo
 SETTLED = (
     3.0  # log-likelihood that a step promises over all parameters together; the bumps of a sampled cloud under shifts of a micrometre are no smaller
 )
+REUSE = 2.0  # standard deviations: after a shorter step the derivatives of the step before still serve (the chord method)
 NUDGE = 0.2  # camera pixels: half the step of the images' derivatives
 GAIN = 20.0  # log-likelihood that a wave must gain
 HALVINGS = 5
@@ -209,9 +210,10 @@ def _aligned(cameras: Sequence[Camera], clouds: _Clouds, values: list[Tensor], p
     """The corrections with the first `number` parameters of each cloud free."""
     own, sizes, sigma = clouds.parameters, [len(part) for part in prior], torch.cat(prior)
     views = _views(_moved(cameras, values), clouds)
-    moves = _moves(cameras, values, views, clouds, own)
+    moves: list[Tensor] = []
     objective = _objective(views, values, clouds, own, sigma)
     for turn in range(ROUNDS[number]):
+        moves = moves or _moves(cameras, values, views, clouds, own)
         step = shared_step(_blocks(views, moves, clouds, own, number), torch.cat(values), sigma)
         if step.gain < SETTLED:
             break
@@ -227,6 +229,7 @@ def _aligned(cameras: Sequence[Camera], clouds: _Clouds, values: list[Tensor], p
             break
         log.info("round %d: log-likelihood gained %.2f of %.2f, longest step %.2f standard deviations", turn, gained, step.gain, scale * length)
         values, own, views, objective = new, moved, new_views, objective - gained
+        moves = moves if scale * length < REUSE else []
     return _Aligned(values, step.covariance, step.gain < SETTLED)
 
 
@@ -271,7 +274,9 @@ def _moves(
 ) -> list[Float[Tensor, "shot degree pixel"]]:
     """Derivatives of each view's images by its corrections: of the places of all samples' images, and of the blur by the plane of focus.
 
-    What a correction does to the light caught is left out: it is no evidence, since efficiencies are not known as well.
+    One pair of images by rows and one by columns serve all of a view's corrections, so that what moves images alike stays exactly alike.
+    What a correction does to the light caught counts for a mirror, whose edge cuts the lens as the cloud sees it; of a camera it is left out,
+    as no evidence, since efficiencies are not known as well.
     """
     turned, shots = clouds.volume.turned, len(own)
     density = drawn(turned, clouds.volume.half_width, own, None).T.contiguous()
@@ -285,6 +290,9 @@ def _moves(
             sides = _views([replace(now, axis=(now.middle[0] + s * step[0], now.middle[1] + s * step[1])) for s in (1, -1)], clouds)
             columns = (density[:, :, None] * slopes[:, None, axis]).flatten(1)
             move += ((_image(sides[0], columns) - _image(sides[1], columns)) / (2 * NUDGE)).reshape(move.shape)
+        if camera.mirror:
+            dimmed = light_slopes(camera, told, view.centres.double()).to(density.dtype)
+            move += _image(view, (density[:, :, None] * dimmed[:, None]).flatten(1)).reshape(move.shape)
         if "focus" in names:
             place = names.index("focus")
             sides = _views([stepped(camera, told, place, sign) for sign in (1.0, -1.0)], clouds)

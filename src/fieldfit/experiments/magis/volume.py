@@ -43,6 +43,8 @@ ORDERS = np.array([order for order in itertools.product(range(-3, 4), repeat=3) 
 GHOSTS = 2e-3  # of the wave's power in the views that its ghosts may have: that share of the contrast is lost
 FINEST = 0.9  # of the reported pitch: the turned lattice is never finer
 ROUGH = 1.5  # the same where only places matter, and no contrast
+ROUGH_PIXELS_A_PERIOD = 5.25
+WIDE = 2.0  # squares drawn there, in steps of the lattice: their overlap damps the ghosts a hundredfold
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,20 @@ def volume_of(
 def turned_volume(
     cameras: Sequence[Camera], bad: np.ndarray, starts: Sequence[Moments], waves: Sequence[Wave | None], grid: Grid, photons_per_atom: float
 ) -> Volume:
-    """The turned lattice alone, no finer than ROUGH, which stands for the fine one too: enough for where views see envelope and fringe."""
+    """The turned lattice alone, no finer than ROUGH, which stands for the fine one too: enough for where views see envelope and fringe.
+
+    Its pixels are as large as the cloud allows and its squares wider than their spacing: ghosts in a view, however faint, would pass for
+    marks of where it stands.
+    """
     pitch = 2 * grid.half_width_m / grid.voxels
-    binning = _binning(cameras, pitch, waves)
-    samples, edge = _turned(cameras, starts, waves, pitch, binning, ROUGH)
+    shortest = min((2 * np.pi / float(np.linalg.norm(wave.vector)) for wave in waves if wave), default=np.inf)
+    size = np.sqrt(min(np.linalg.eigvalsh(start.covariance)[0] for start in starts))
+    largest = min(size / STEPS_OF_SIZE, shortest / ROUGH_PIXELS_A_PERIOD)
+    binning = max(1, int(largest / max(camera.pixel_at_object for camera in cameras)))
+    samples, step = _turned(cameras, starts, waves, pitch, binning, ROUGH)
     where = torch.from_numpy(samples)
     x = (where / grid.half_width_m).to(torch.float32)
-    projector = build_projector(cameras, where.to(torch.float32), edge, photons_per_atom, binning, torch.from_numpy(~bad))
+    projector = build_projector(cameras, where.to(torch.float32), WIDE * step, photons_per_atom, binning, torch.from_numpy(~bad), step**3)
     lattice = Lattice(projector, x, interpolation(x, 2))
     return Volume(lattice, lattice, grid.half_width_m, (2,), (2,), torch.full((len(x),), -1))
 
