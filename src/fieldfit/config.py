@@ -171,9 +171,7 @@ class Refine(Entry):
 
     target: Path | None = Field(None, description="CSV with sightings of known points (docs/imaging.md); default: the clouds of the shots themselves")
     shots: int = Field(16, ge=1, le=256, description="good shots that are used, from the first of the run on")
-    shift_um: float = Field(
-        50.0, gt=0, description="how far cameras may stand from the camera file, and mirrors along their normals: rms an axis [um]"
-    )
+    shift_um: float = Field(50.0, gt=0, description="how far cameras and mirrors may stand from where the camera file says: rms an axis [um]")
     turn_mrad: float = Field(0.2, gt=0, description="how far cameras and mirrors may be turned: rms about an axis [mrad]")
     magnification: float = Field(1e-3, gt=0, description="rms of the relative error of a camera's image distance, which sets its magnification")
     focus_um: float = Field(100.0, gt=0, description="rms of the error of a camera's depth of focus [um]")

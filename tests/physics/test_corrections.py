@@ -26,7 +26,7 @@ def test_no_correction_leaves_a_view_as_it_is(camera: Camera) -> None:
 
 
 def test_another_number_of_corrections_is_refused() -> None:
-    with pytest.raises(ValueError, match="view 0-0: 8 corrections, expected normal_first, normal_second, displacement"):
+    with pytest.raises(ValueError, match="view 0-0: 8 corrections, expected normal_first, normal_second, displacement, shift_first, shift_second"):
         corrected(BEHIND, [0.0] * 8)
 
 
@@ -57,7 +57,7 @@ def test_a_displaced_mirror_moves_the_virtual_world_twice_as_far() -> None:
     mirror = BEHIND.mirror
     assert mirror is not None
     wide = replace(BEHIND, mirror=replace(mirror, radius=0.1))
-    moved = corrected(wide, [0.0, 0.0, 30e-6])
+    moved = corrected(wide, [0.0, 0.0, 30e-6, 0.0, 0.0])
     assert torch.allclose(places(moved, POINTS), places(wide, POINTS - 60e-6 * torch.tensor(mirror.normal).double()), atol=1e-6)
 
 

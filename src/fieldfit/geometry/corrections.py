@@ -3,8 +3,8 @@
     camera   c' = c + s_look look + s_left left + s_up up,   (look, left, up)' = R(t) (look, left, up)
              R(t): turn about the axis t = t_look look + t_left left + t_up up by |t|           (Rodrigues)
              v' = v exp(scale),  z_f' = z_f + focus:   image distance v = f (1 + m), plane of focus z_f = v / m
-    mirror   n' = n + a e_1 + b e_2 (normalised),   M' = M + d n:   e_1, e_2 perpendicular to the normal n
-             a shift of a mirror in its own plane moves no image; its camera stays where it is
+    mirror   n' = n + a e_1 + b e_2 (normalised),   M' = M + d n + s_1 e_1 + s_2 e_2:   e_1, e_2 perpendicular to the normal n
+             its camera stays where it is; shifts in the mirror's own plane move its edge, and so what light of which point passes
 
 The last line of `camera` keeps what the images show apart: v alone sets their size, z_f alone their blur.
 """
@@ -22,11 +22,11 @@ from fieldfit.geometry.cameras import Camera, Vector, reflected
 from fieldfit.geometry.lens import images
 
 OF_CAMERA = ("shift_look", "shift_left", "shift_up", "turn_look", "turn_left", "turn_up", "scale", "focus")
-OF_MIRROR = ("normal_first", "normal_second", "displacement")
+OF_MIRROR = ("normal_first", "normal_second", "displacement", "shift_first", "shift_second")
 DEGREES = OF_CAMERA + OF_MIRROR
-UNITS = dict(zip(DEGREES, ("m",) * 3 + ("rad",) * 3 + ("1", "m") + ("1",) * 2 + ("m",), strict=True))
+UNITS = dict(zip(DEGREES, ("m",) * 3 + ("rad",) * 3 + ("1", "m") + ("1",) * 2 + ("m",) * 3, strict=True))
 # Steps of the derivatives: each moves an image by some tenths of a micrometre to some micrometres at the object.
-STEPS = dict(zip(DEGREES, (20e-6, 5e-6, 5e-6, 1e-3, 3e-5, 3e-5, 1e-3, 100e-6, 1e-4, 1e-4, 5e-6), strict=True))
+STEPS = dict(zip(DEGREES, (20e-6, 5e-6, 5e-6, 1e-3, 3e-5, 3e-5, 1e-3, 100e-6, 1e-4, 1e-4, 5e-6, 20e-6, 20e-6), strict=True))
 
 
 def degrees_of(camera: Camera) -> tuple[str, ...]:
@@ -63,13 +63,14 @@ def _camera_moved(camera: Camera, values: Sequence[float]) -> Camera:
     )
 
 
-def _mirror_moved(camera: Camera, first: float, second: float, displacement: float) -> Camera:
+def _mirror_moved(camera: Camera, first: float, second: float, displacement: float, along: float, across: float) -> Camera:
     mirror = camera.mirror
     assert mirror is not None
     normal = np.array(mirror.normal)
     one, other = _across(normal)
     turned = normal + first * one + second * other
-    moved = replace(mirror, centre=_vector(np.array(mirror.centre) + displacement * normal), normal=_vector(turned / np.linalg.norm(turned)))
+    centre = np.array(mirror.centre) + displacement * normal + along * one + across * other
+    moved = replace(mirror, centre=_vector(centre), normal=_vector(turned / np.linalg.norm(turned)))
     return reflected(reflected(camera, mirror, camera.name), moved, camera.name)  # back to the camera itself, then through the moved mirror
 
 

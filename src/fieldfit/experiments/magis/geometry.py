@@ -45,6 +45,7 @@ SETTLED = (
 REUSE = 2.0  # standard deviations: after a shorter step the derivatives of the step before still serve (the chord method)
 NUDGE = 0.2  # camera pixels: half the step of the images' derivatives
 GAIN = 20.0  # log-likelihood that a wave must gain
+STUCK = 10.0  # the same of a step that gains nothing however short, beyond which the refinement has failed
 HALVINGS = 5
 LOSS = 0.1  # log-likelihood: rounding of its sum
 
@@ -81,7 +82,7 @@ class Refined:
 def prior_of(refine: Refine, cameras: Sequence[Camera]) -> list[np.ndarray]:
     """Standard deviations of the corrections before anything is seen, a vector a view."""
     turn = refine.turn_mrad * 1e-3
-    of = dict.fromkeys(("shift_look", "shift_left", "shift_up", "displacement"), refine.shift_um * UM)
+    of = dict.fromkeys(("shift_look", "shift_left", "shift_up", "displacement", "shift_first", "shift_second"), refine.shift_um * UM)
     of |= dict.fromkeys(("turn_look", "turn_left", "turn_up", "normal_first", "normal_second"), turn)
     of |= {"scale": refine.magnification, "focus": refine.focus_um * UM}
     return [np.array([of[name] for name in degrees_of(camera)]) for camera in cameras]
@@ -211,6 +212,7 @@ def _aligned(cameras: Sequence[Camera], clouds: _Clouds, values: list[Tensor], p
     own, sizes, sigma = clouds.parameters, [len(part) for part in prior], torch.cat(prior)
     views = _views(_moved(cameras, values), clouds)
     moves: list[Tensor] = []
+    stuck = False
     objective = _objective(views, values, clouds, own, sigma)
     for turn in range(ROUNDS[number]):
         moves = moves or _moves(cameras, values, views, clouds, own)
@@ -226,11 +228,12 @@ def _aligned(cameras: Sequence[Camera], clouds: _Clouds, values: list[Tensor], p
                 break
             scale *= 0.5
         else:
+            stuck = True
             break
         log.info("round %d: log-likelihood gained %.2f of %.2f, longest step %.2f standard deviations", turn, gained, step.gain, scale * length)
         values, own, views, objective = new, moved, new_views, objective - gained
         moves = moves if scale * length < REUSE else []
-    return _Aligned(values, step.covariance, step.gain < SETTLED)
+    return _Aligned(values, step.covariance, step.gain < (STUCK if stuck else SETTLED))
 
 
 def _stepped_clouds(own: Float[Tensor, "shot 15"], step: Float[Tensor, "shot q"]) -> Float[Tensor, "shot 15"]:

@@ -18,7 +18,7 @@ from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.corrections import corrected, place_slopes, places
 
 ROUNDS = 12
-SETTLED = 1e-3  # standard deviations
+SETTLED = 0.1  # standard deviations that a step moves all images of a view together
 OUTLIER = 6.0  # standard deviations of a sighting
 
 
@@ -47,7 +47,7 @@ def fit_view(camera: Camera, points: np.ndarray, measured: np.ndarray, std: np.n
         covariance = torch.linalg.inv(slopes.T @ slopes + torch.eye(len(prior), dtype=torch.float64))
         step = covariance @ (slopes.T @ rest - values / sigma)
         values = values + sigma * step
-        if converged := bool((step.abs() < SETTLED * covariance.diagonal().sqrt()).all()):
+        if converged := bool((slopes @ step).norm() < SETTLED):
             break
     after = _missing(camera, values, at, seen)
     return Fit(values.numpy(), (sigma[:, None] * covariance * sigma).numpy(), before.numpy(), after.numpy(), converged)
