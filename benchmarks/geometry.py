@@ -1,6 +1,6 @@
 """Refined geometry of misplaced simulated set-ups against the real one: reprojection before and after, and pulls.
 
-    uv run python benchmarks/geometry.py [--layout ring6] [--shots 6] [--setups 4] [--photons 1e9] [--object cloud]
+    uv run python benchmarks/geometry.py [--layout ring6] [--shots 6] [--setups 4] [--first 1] [--photons 1e9] [--object cloud]
 
 Every view is 50 um and 0.2 mrad rms an axis from where the camera file says. Reprojection: rms error of the images of points spread as a
 cloud of 0.5 mm, the world's best shift, turn and scale taken out. Pulls: of where the views put the world's origin, apart from that freedom.
@@ -49,13 +49,14 @@ def main() -> None:
     parser.add_argument("--layout", default="ring6")
     parser.add_argument("--shots", type=int, default=6)
     parser.add_argument("--setups", type=int, default=4)
+    parser.add_argument("--first", type=int, default=1, help="seed of the first set-up")
     parser.add_argument("--photons", type=float, default=1e9)
     parser.add_argument("--object", default="cloud")
     given = parser.parse_args()
     torch.set_num_threads(1)
     total, degrees = 0.0, 0
     print("| set-up | seconds | before [px] | before [um] | after [px] | after [um] | chi-square of the pulls |\n|---|---|---|---|---|---|---|")
-    for seed in range(1, given.setups + 1):
+    for seed in range(given.first, given.first + given.setups):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             simulate = {"shots": given.shots, "photons": given.photons, "layout": given.layout, "object": given.object, "dark": "none"}
