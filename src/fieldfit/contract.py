@@ -183,9 +183,7 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "shift_after_std": _maybe("shot view image_axis", "1", "standard deviation of shift_after"),
         "used": Variable("shot", "", "whether the shot was used", required=False, flags=Sign),
         "sightings": _maybe("view", "1", "sightings of a target's points"),
-        "reprojection_before": _v(
-            "view", "1", "rms of image_shift's kind of error that is left [camera pixels]: of shift_before over shots, or of the sightings"
-        ),
+        "reprojection_before": _v("view", "1", "rms shift that single shots, or sightings, ask for with the camera file [camera pixels]"),
         "reprojection_after": _v("view", "1", "the same with the refined cameras"),
     },
     "density": {
