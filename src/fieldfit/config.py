@@ -178,6 +178,24 @@ class PrintedObject(Entry):
     scale: bool = Field(False, description="fit the object's scale as well as its pose")
 
 
+def _refined_from(value: Any) -> Any:
+    """`shots` or the path of a target's sightings as the mapping that it stands for."""
+    if isinstance(value, str):
+        return {} if value == "shots" else {"target": value}
+    return value
+
+
+class Refine(Entry):
+    """Find where the views really stand. `shots` stands for this with all defaults, a path for `target` alone."""
+
+    target: Path | None = Field(None, description="CSV with sightings of known points (docs/imaging.md); default: the clouds of the shots themselves")
+    shots: int = Field(16, ge=1, le=256, description="good shots that are used, from the first of the run on")
+    shift_um: float = Field(50.0, gt=0, description="how far cameras and mirrors may stand from where the camera file says: rms an axis [um]")
+    turn_mrad: float = Field(0.2, gt=0, description="how far cameras and mirrors may be turned: rms about an axis [mrad]")
+    magnification: float = Field(1e-3, gt=0, description="rms of the relative error of a camera's image distance, which sets its magnification")
+    focus_um: float = Field(100.0, gt=0, description="rms of the error of a camera's depth of focus [um]")
+
+
 class Imaging(Entry):
     """Camera shots of a cloud: density, then phase."""
 
@@ -206,6 +224,9 @@ class Imaging(Entry):
     calibrations: dict[Name, Calibration] = Field(
         default_factory=dict,
         description="dark and flat frames by a name of your choice; default: gain and pedestal of the camera file",
+    )
+    refine: Annotated[Refine | None, BeforeValidator(_refined_from, json_schema_input_type=Refine | str | None)] = Field(
+        None, description="find where the views really stand: `shots`, or the path of a target's sightings; default: where the camera file says"
     )
     flagged_limit: float = Field(1.0, ge=0, le=1, description="share of flagged shots above which the run's phase is refused")
     seed: int = Field(1, description="seed of every random choice")

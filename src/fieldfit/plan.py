@@ -50,6 +50,21 @@ class Plan:
             self._blocks[run] = _blocks(self.imaging[run])
         return self._blocks[run]
 
+    @property
+    def refined(self) -> list[str]:
+        """Imaging runs whose geometry is refined."""
+        return [name for name, entry in self.imaging.items() if entry.refine]
+
+    def refined_from(self, run: str) -> list[str]:
+        """The first blocks of a run that together hold as many shots as its geometry is refined from; none where a target tells it."""
+        refine, found, shots = self.imaging[run].refine, [], 0
+        for name, block in self.blocks(run).items():
+            if refine is None or refine.target or shots >= refine.shots:
+                break
+            found.append(name)
+            shots += len(block.shots)
+        return found
+
     def calibrations(self, run: str, first: float, last: float) -> tuple[str, ...]:
         """Calibrations of an imaging run that hold at some time from `first` to `last` [s], the nearest one where none does."""
         return valid_within({name: own.interval for name, own in self.imaging[run].calibrations.items()}, first, last)
@@ -90,6 +105,7 @@ class Plan:
         if name in self.imaging:
             entry, blocks = self.imaging[name], self.blocks(name)
             sensors = [result("sensor").format(run=name, calibration=own) for own in entry.calibrations]
+            sensors += [result("geometry").format(run=name)] if entry.refine else []
             kinds = ["density"] + (["surface"] if entry.object else [])
             by_block = [result(kind).format(run=name, block=block) for kind in kinds for block in blocks]
             return [result("setup").format(run=name), *sensors, *by_block, result("phase").format(run=name)]

@@ -25,6 +25,7 @@ class Status(IntEnum):
     mistimed = 7  # its time stamp contradicts the order of the shots, cannot be read, or is absent among stamped ones
     uncalibrated = 8  # no calibration of the sensors covers its time
     outside = 9  # the cloud reaches beyond the field that all views share
+    misaligned = 10  # a view does not show the cloud where the others do
 
 
 class VoxelQuality(IntEnum):

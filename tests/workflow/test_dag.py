@@ -77,6 +77,17 @@ def test_a_new_shot_reruns_its_own_block_only(tmp_path):
     assert before["0001"] != after["0001"]
 
 
+def test_a_refined_geometry_comes_between_electrons_and_densities(tmp_path):
+    clouds = TINY["magis"]["clouds"]
+    for refine, target in (("shots", None), ("points.csv", "points.csv")):
+        (tmp_path / "points.csv").write_text("view,x_m,y_m,z_m,row,column,std_px\n")
+        run = snakemake(tmp_path, "-n", "results/magis/clouds/phase.nc", config={"magis": {"clouds": clouds | {"refine": refine}}})
+        assert run.returncode == 0, text(run)
+        assert jobs_of(run)["refine_geometry"] == 1
+        assert jobs_of(run)["fit_density"] == 2
+        assert (target in text(run)) if target else ("results/magis/clouds/geometry.nc" in text(run))
+
+
 def test_nightly_makes_one_run(tmp_path):
     jobs = jobs_of(snakemake(tmp_path, "nightly", "-n", "--config", "night=ports", config=TINY))
     assert set(jobs) == {"nightly", "simulate_ports_ports", "fit_gradiometer"}

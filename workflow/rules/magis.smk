@@ -103,11 +103,37 @@ rule calibrate_frames:
         "../scripts/calibrate_frames.py"
 
 
+rule refine_geometry:
+    """Where the views really stand: poses, magnification, focus and mirror normals, from the clouds of the run's first shots or from a target."""
+    input:
+        cameras=lambda w: plan.imaging[w.run].cameras,
+        electrons=lambda w: [f"results/magis/{w.run}/electrons/{block}.nc" for block in plan.refined_from(w.run)],
+        target=lambda w: plan.imaging[w.run].refine.target or [],
+    output:
+        "results/magis/{run}/geometry.nc",
+    log:
+        "logs/magis/{run}/refine_geometry.log",
+    benchmark:
+        "logs/magis/{run}/refine_geometry.tsv"
+    wildcard_constraints:
+        run=one_of(plan.refined),
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.refine_geometry"),
+    script:
+        "../scripts/refine_geometry.py"
+
+
 rule fit_density:
     """Densities of one block of shots, with their uncertainty, fitted together through the run's camera model."""
     input:
         electrons="results/magis/{run}/electrons/{block}.nc",
         cameras=lambda w: plan.imaging[w.run].cameras,
+        geometry=lambda w: [f"results/magis/{w.run}/geometry.nc"] if plan.imaging[w.run].refine else [],
     output:
         "results/magis/{run}/density/{block}.nc",
     log:

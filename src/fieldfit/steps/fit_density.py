@@ -1,6 +1,7 @@
 """Densities of one block of shots: read, fit, write."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import torch
 
 from fieldfit.bridge import describe
 from fieldfit.config import Imaging
+from fieldfit.experiments.magis.alignment import moved_views, setup_told, told, usual_shift
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.experiments.magis.precision import COEFFICIENTS
 from fieldfit.experiments.magis.volume import axis_of
 from fieldfit.fields.fringed import Fringed
 from fieldfit.io.cameras import read_cameras
+from fieldfit.io.geometry import read_geometry
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.types import Status
 
@@ -24,14 +27,18 @@ METHODS = {
 }
 
 
-def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) -> None:
-    """Fit every good shot of the block together; a flagged shot is passed on with its flag and no density."""
+def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging, geometry: Path | None = None) -> None:
+    """Fit every good shot of the block together; a flagged shot is passed on with its flag and no density.
+
+    geometry: the run's refined views, where they are. A shot that shows the cloud elsewhere in one view than in the others is flagged.
+    """
     shots = open_product(electrons, "electrons")
     status = shots.status.values.copy()
     good = np.flatnonzero(status == Status.good)
     flagged = [] if shots.attrs["flagged"] == "none" else [shots.attrs["flagged"]]
     # With a calibration the sensors' own noise without light takes the place of the camera file's pedestal.
     described = read_cameras(cameras, entry.grid.half_width_m)
+    described = read_geometry(geometry, described) if geometry else described
     views = [replace(view, pedestal=float(pedestal)) for view, pedestal in zip(described, shots.pedestal.values, strict=True)]
     found: Densities | None = None
     if good.size:
@@ -39,10 +46,14 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) ->
         bad = unusable.all(0)
         hit = unusable & ~bad
         found = densities(views, shots.electrons.values[good], bad, shots.shot.values[good].tolist(), entry, hit if hit.any() else None)
-        for place in good[~found.trusted]:
+        aligned, lines = _aligned([view.name for view in views], found, shots.shot.values[good])
+        status[good[~aligned]] = Status.misaligned
+        flagged += lines
+        for place in good[aligned & ~found.trusted]:
             status[place] = Status.not_converged
             flagged.append(f"shot {int(shots.shot[place])} is not_converged: the fit of the density has not settled")
             log.warning("%s", flagged[-1])
+        found = replace(found, trusted=found.trusted & aligned)
     trusted = good[found.trusted] if found else good
     values, field = _scattered(found, len(status), good, trusted, entry)
     weights, told = describe(field)
@@ -51,12 +62,35 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) ->
     dataset = product(
         "density",
         {**values, "field_weights": weights, "time": shots.time.values, "status": status},
-        {"shot": shots.shot.values, "x": axis, "y": axis, "z": axis, "axis": ["x", "y", "z"], "coefficient": list(COEFFICIENTS)},
+        {
+            "shot": shots.shot.values,
+            "x": axis,
+            "y": axis,
+            "z": axis,
+            "axis": ["x", "y", "z"],
+            "coefficient": list(COEFFICIENTS),
+            "image_axis": ["row", "column"],
+        },
         field=told,
         flagged="\n".join(flagged) or "none",
         **METHODS,
     )
-    write_product(dataset, output, [electrons, cameras], entry.model_dump(mode="json"), "Atom densities of camera shots", "fit_density", entry.seed)
+    inputs = [electrons, cameras] + ([geometry] if geometry else [])
+    write_product(dataset, output, inputs, entry.model_dump(mode="json"), "Atom densities of camera shots", "fit_density", entry.seed)
+
+
+def _aligned(names: Sequence[str], found: Densities, shots: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """(whether each shot's views agree, or disagree as usual; what to tell)."""
+    shift, std = found.values["view_shift"], found.values["view_shift_std"]
+    moved = moved_views(shift, std)
+    aligned = np.array([view is None for view in moved])
+    off = shift - usual_shift(shift)
+    lines = [told(names, int(shots[m]), view, off[m, view], std[m, view]) for m, view in enumerate(moved) if view is not None]
+    usual = aligned if aligned.any() else ~aligned
+    lines += setup_told(names, shift[usual], std[usual])
+    for line in lines:
+        log.warning("%s", line)
+    return aligned, lines
 
 
 def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: np.ndarray, entry: Imaging) -> tuple[dict[str, np.ndarray], Fringed]:

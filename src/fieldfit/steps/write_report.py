@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from fieldfit.io.whole import whole
-from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures, sensor, setup, surface
+from fieldfit.report import absorption, design, dune, gallery, geometry, gradiometer, imaging, pictures, sensor, setup, surface
 from fieldfit.report.page import Section, page
 from fieldfit.report.picture import Picture
 
@@ -46,8 +46,9 @@ def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
     sensors = [picture for path in paths if path.parent.name == "sensor" for picture in sensor.pictures(path)]
     if not densities:
         return pictures.pictures(named["phase.nc"])
+    refined = geometry.pictures(named["geometry.nc"]) if "geometry.nc" in named else []
     surfaces = surface.pictures([path for path in paths if path.parent.name == "surface"])
-    return imaging.pictures(densities, named["phase.nc"]) + surfaces + setup.pictures(named["setup.nc"]) + sensors
+    return imaging.pictures(densities, named["phase.nc"]) + refined + surfaces + setup.pictures(named["setup.nc"]) + sensors
 
 
 def _line(path: Path) -> tuple[str, str]:

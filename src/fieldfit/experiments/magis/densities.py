@@ -19,7 +19,7 @@ from fieldfit.geometry.cameras import Camera
 from fieldfit.metrics.fsc import resolution, shell_correlation
 
 TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's length
-SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront")
+SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront", "view_shift")
 
 log = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldfit.experiments.magis.alignment import view_shifts
 from fieldfit.experiments.magis.imaging import Fitted, lattice_of, sampled
 from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.volume import Volume
@@ -36,7 +37,8 @@ COEFFICIENTS = ("oblique astigmatism", "defocus", "vertical astigmatism")  # OSA
 class Derived:
     """Quantities of one shot with standard deviations, SI.
 
-    values, stds: phase, contrast, fringe_period, atom_number (scalars), position, size, wave_vector (3), wavefront (3) by COEFFICIENTS;
+    values, stds: phase, contrast, fringe_period, atom_number (scalars), position, size, wave_vector (3), wavefront (3) by COEFFICIENTS,
+    view_shift (view, 2) [camera pixels]: see alignment.view_shifts;
     density_std (reported sample of the fine lattice) [m-3]; shape_std: prior width of the free shape that was chosen.
     """
 
@@ -84,6 +86,9 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
     by_atoms = projector.volume * columns.double().sum(0)[main]
     values["atom_number"] = atoms.double().sum() * projector.volume
     stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
+    near = (jacobian * scale.float())[:, main]
+    used = torch.where(good > 0, counts, mean)
+    values["view_shift"], stds["view_shift"] = view_shifts(projector, used, mean, near, inverse / torch.outer(scale[main], scale[main]), atoms)
     values["wavefront"] = stds["wavefront"] = torch.full((len(COEFFICIENTS),), torch.nan, dtype=torch.float64)
     if waves:
         inverse = torch.linalg.inv(information + torch.diag(prior) + 1e-12 * torch.eye(len(prior), dtype=torch.float64))

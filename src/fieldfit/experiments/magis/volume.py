@@ -10,7 +10,7 @@ the axes lose (k h)^4 of its contrast.
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -41,6 +41,9 @@ TURNS = 500  # orientations that are tried
 ORDERS = np.array([order for order in itertools.product(range(-3, 4), repeat=3) if any(order)])  # of the ghosts that are looked at
 GHOSTS = 2e-3  # of the wave's power in the views that its ghosts may have: that share of the contrast is lost
 FINEST = 0.9  # of the reported pitch: the turned lattice is never finer
+ROUGH = 1.5  # the same where only places matter, and no contrast
+ROUGH_PIXELS_A_PERIOD = 5.25
+OVERLAP = 2.0  # squares drawn there, in steps of the lattice: their overlap damps the ghosts a hundredfold
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,34 @@ def volume_of(
     return Volume(fine, lattice(samples, number, 1, edge), half_width, side, torch.from_numpy(index), torch.from_numpy(reported))
 
 
+def turned_volume(
+    cameras: Sequence[Camera], bad: np.ndarray, starts: Sequence[Moments], waves: Sequence[Wave | None], grid: Grid, photons_per_atom: float
+) -> Volume:
+    """The turned lattice alone, no finer than ROUGH, which stands for the fine one too: enough for where views see envelope and fringe.
+
+    Its pixels are as large as the cloud allows and its squares wider than their spacing: ghosts in a view, however faint, would pass for
+    marks of where it stands.
+    """
+    pitch = 2 * grid.half_width_m / grid.voxels
+    shortest = min((2 * np.pi / float(np.linalg.norm(wave.vector)) for wave in waves if wave), default=np.inf)
+    size = np.sqrt(min(np.linalg.eigvalsh(start.covariance)[0] for start in starts))
+    largest = min(size / STEPS_OF_SIZE, shortest / ROUGH_PIXELS_A_PERIOD)
+    binning = max(1, int(largest / max(camera.pixel_at_object for camera in cameras)))
+    samples, number, step = _turned(cameras, starts, waves, pitch, binning, ROUGH)
+    where = torch.from_numpy(samples)
+    x = (where / grid.half_width_m).to(torch.float32)
+    projector = build_projector(cameras, where.to(torch.float32), OVERLAP * step, photons_per_atom, binning, torch.from_numpy(~bad), step**3)
+    lattice = Lattice(projector, x, correlated(torch.from_numpy(number), 1, step, float(size)))
+    return Volume(lattice, lattice, grid.half_width_m, grid.voxels, torch.arange(0), torch.full((len(x),), -1))
+
+
+def seen_by(lattice: Lattice, cameras: Sequence[Camera], bad: np.ndarray, photons_per_atom: float) -> Lattice:
+    """The same samples through other cameras."""
+    old = lattice.projector
+    new = build_projector(cameras, old.centres, old.pitch, photons_per_atom, old.binning, torch.from_numpy(~bad), old.volume)
+    return replace(lattice, projector=new)
+
+
 def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarray:
     keep = np.zeros(len(points), bool)
     for start in starts:
@@ -125,7 +156,7 @@ def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarr
 
 
 def _turned(
-    cameras: Sequence[Camera], starts: Sequence[Moments], waves: Sequence[Wave | None], pitch: float, binning: int
+    cameras: Sequence[Camera], starts: Sequence[Moments], waves: Sequence[Wave | None], pitch: float, binning: int, finest: float = FINEST
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """(samples (n, 3) [m], their numbers along the lattice's axes (n, 3), spacing [m]) of the lattice whose ghosts the views see least."""
     vectors = np.array([wave.vector for wave in waves if wave]).reshape(-1, 3)
@@ -139,9 +170,9 @@ def _turned(
     while True:
         powers = [_ghosts(sights, edges, pixel, turn, step, wave, size) for turn in turns]
         axes, power = turns[int(np.argmin(powers))], min(powers)
-        if power < GHOSTS or step <= FINEST * pitch:
+        if power < GHOSTS or step <= finest * pitch:
             break
-        step = max(0.9 * step, FINEST * pitch)
+        step = max(0.9 * step, finest * pitch)
     log.info("turned lattice: %.0f um, ghosts have %.1e of the wave's power in the views", step * 1e6, power)
     centre = np.mean([start.centre for start in starts], 0)
     reach = max(float(np.linalg.norm(start.centre - centre)) + REACH * np.sqrt(np.linalg.eigvalsh(start.covariance)[-1]) for start in starts)
