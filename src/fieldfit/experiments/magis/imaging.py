@@ -31,12 +31,16 @@ from fieldfit.fitting.fisher import fit_poisson
 from fieldfit.fitting.fit import generator_of
 from fieldfit.forward.imaging import light
 
-MARGIN = 3.0  # log-likelihood of the held-out photons that an explicit fringe, or a free shape, must gain
+MARGIN = 3.0  # log-likelihood of the held-out photons that an explicit fringe must gain
+SHAPE_MARGIN = 10.0  # and a free shape: held-out photons come from the same atoms, so that the finite atoms' own lumps gain some units
 SCORING_STEPS = 25
 TOLERANCE = 0.03  # standard deviations
 ROUGH = 0.2  # the same for what is scored again later
 GRID_CAN = 6.0  # |k| size below which a free shape could draw the wave itself, so that both ways are fitted
-GLANCE = 2  # steps on the smaller lattice after which the held-out photons say whether a free shape is worth fitting
+GLANCE, GLANCE_SOLVER = (
+    2,
+    12,
+)  # steps, and of conjugate gradients in each, on the smaller lattice after which the held-out photons say whether a free shape is worth fitting
 MISFIT = 0.2  # chi-square a pixel beyond 1 at which it is fitted whatever the glance says
 SIEVE = 6  # iterations of MLEM that make a base where a Gaussian is none: few, so that they are smooth
 FLOOR = 1e-3  # of such a base's maximum
@@ -196,10 +200,11 @@ class Block:
         """`scored` on the turned lattice, roughly."""
         return scored(self.volume.turned, self.volume.half_width, photons.fitted, photons.good, 1 - photons.share, start, None, number, ROUGH)
 
-    def shaped(self, lattice: Lattice, members: Tensor, base: Tensor, steps: int, with_std: bool) -> Shape:
-        """Free shapes of some shots on `base` (sample, shot), a few at a time."""
+    def shaped(self, lattice: Lattice, members: Tensor, base: Tensor, with_std: bool = True) -> Shape:
+        """Free shapes of some shots on `base` (sample, shot), a few at a time; without a standard deviation: a glance at them."""
+        limits = (self.options.steps, True) if with_std else (GLANCE, False, GLANCE_SOLVER)
         parts = [
-            fit_shape(lattice.projector, lattice.free, self.photons(lattice, some), part, [self.seeds[i] for i in some.tolist()], steps, with_std)
+            fit_shape(lattice.projector, lattice.free, self.photons(lattice, some), part, [self.seeds[i] for i in some.tolist()], *limits)
             for some, part in zip(members.split(TOGETHER), base.split(TOGETHER, 1), strict=True)
         ]
         return Shape(
@@ -223,7 +228,7 @@ class _Free:
     def take(self, block: Block, members: Tensor, found: Shape, own: Tensor) -> Tensor:
         """Take what was found where the held-out photons are likelier by a margin: (shot of `members`) whether. own: the base's parameters."""
         gain = self.loss[members] - found.held_out
-        pays = gain > MARGIN
+        pays = gain > SHAPE_MARGIN
         log.info("free shapes of members %s of the block: held-out log-likelihood gains %s", members.tolist(), gain.tolist())
         at, volume = members[pays], block.volume
         smooth = drawn(volume.fine, volume.half_width, own[pays], None).clamp_min(torch.finfo(torch.float32).tiny)
@@ -302,12 +307,12 @@ def _with_waves(block: Block, plain: Tensor, settled: Tensor, waves: Sequence[Wa
 
 def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, starts: Sequence[Moments]) -> Tensor:
     """Whether there is a fringe (shot), after free shapes were offered to all: on the envelope, on a few iterations of MLEM, and without the wave."""
-    volume, fine, steps = block.volume, block.volume.fine, block.options.steps
+    volume, fine = block.volume, block.volume.fine
     fringe, every = fringe.clone(), torch.arange(len(plain))
     wanted = torch.nonzero(_wanted(block, free.parameters)).flatten()
     if len(wanted):
         own = free.parameters[wanted]
-        free.take(block, wanted, block.shaped(fine, wanted, block.density(fine, own), steps, True), own)
+        free.take(block, wanted, block.shaped(fine, wanted, block.density(fine, own)), own)
         # A Gaussian is a poor base for what is compact and bright; where MLEM predicts the photons better, a few of its iterations are another.
         photons = block.photons(fine, wanted)
         classical = mlem(fine.projector, photons.fitted, photons.held_out, 1 - photons.share, good=photons.good).density
@@ -315,17 +320,17 @@ def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, start
         if len(at):
             photons = block.photons(fine, at)
             rough = mlem(fine.projector, photons.fitted, photons.held_out, 1 - photons.share, most=SIEVE, good=photons.good).density
-            taken = free.take(block, at, block.shaped(fine, at, rough + FLOOR * rough.amax(0), steps, True), plain[at])
+            taken = free.take(block, at, block.shaped(fine, at, rough + FLOOR * rough.amax(0)), plain[at])
             fringe[at[taken]] = False
     # Where a wave not much shorter than the cloud still wants a free shape, it may only be a part of one that is no Gaussian: a shape is offered
     # the same photons without it, and the wave must be worth its margin.
     size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / volume.half_width
     doubtful = every[fringe & (free.step > 0) & (free.parameters[:, ENVELOPE : ENVELOPE + 3].norm(dim=1) * size < GRID_CAN)]
     if len(doubtful):
-        free.loss[doubtful] += 2 * MARGIN
-        taken = free.take(block, doubtful, block.shaped(fine, doubtful, block.density(fine, plain[doubtful]), steps, True), plain[doubtful])
+        free.loss[doubtful] += SHAPE_MARGIN + MARGIN
+        taken = free.take(block, doubtful, block.shaped(fine, doubtful, block.density(fine, plain[doubtful])), plain[doubtful])
         fringe[doubtful[taken]] = False
-        free.loss[doubtful[~taken]] -= 2 * MARGIN
+        free.loss[doubtful[~taken]] -= SHAPE_MARGIN + MARGIN
     return fringe
 
 
@@ -333,11 +338,13 @@ def _wanted(block: Block, parameters: Tensor) -> Tensor:
     """Whether a free shape is worth fitting: a glance on the smaller lattice says so, or residuals of what that cannot carry, a fine wave for one."""
     every, fine = torch.arange(len(parameters)), block.volume.fine
     lattice = min(block.volume.turned, fine, key=lambda lattice: len(lattice.x))
-    glance = block.shaped(lattice, every, block.density(lattice, parameters), GLANCE, False)
+    base = block.density(lattice, parameters)
+    glance = block.shaped(lattice, every, base, False)
     photons = block.photons(fine, every)
     mean = (1 - photons.share) * (light(fine.projector, block.density(fine, parameters)) + fine.projector.pedestal[:, None]).clamp_min(LEAST)
     misfit = (photons.good * (photons.fitted - mean).square() / mean).sum(0) / photons.good.sum(0) - 1
-    return (glance.step > 0) | (misfit > MISFIT)
+    before = held_out_loss(lattice.projector, block.photons(lattice, every), base)
+    return (glance.held_out < before - MARGIN) | (misfit > MISFIT)
 
 
 def lattice_of(volume: Volume, fitted: Fitted, member: int) -> Lattice:

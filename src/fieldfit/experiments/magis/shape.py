@@ -76,8 +76,10 @@ def fit_shape(
     seeds: list[int],
     steps: int,
     with_std: bool = True,
+    solver_steps: int = SOLVER_STEPS,
 ) -> Shape:
-    """Fit the shape on `base` [m-3], positive. seeds: of the posterior samples, a number a shot; steps: Gauss-Newton steps at most.
+    """Fit the shape on `base` [m-3], positive. seeds: of the posterior samples, a number a shot; steps: Gauss-Newton steps at most, each of
+    `solver_steps` of conjugate gradients.
 
     A shot whose held-out photons have not gained for two steps in a row is done.
     """
@@ -95,7 +97,7 @@ def fit_shape(
 
     for step in range(1, steps + 1):
         u = field.drawn(z, amplitude)
-        step_by, drawn, probe = _newton(projector, field, photons, base, u, z, amplitude, information, generators, 1, True)
+        step_by, drawn, probe = _newton(projector, field, photons, base, u, z, amplitude, information, generators, 1, True, solver_steps)
         before, length = objective(z), torch.ones(shots)
         for _ in range(HALVINGS):
             trial = z + length[:, None, None, None] * step_by
@@ -119,7 +121,7 @@ def fit_shape(
     u = field.drawn(kept, kept_amplitude)
     std = torch.zeros_like(base)
     if with_std:
-        _, drawn, _ = _newton(projector, field, photons, base, u, kept, kept_amplitude, kept_information, generators, SAMPLES, False)
+        _, drawn, _ = _newton(projector, field, photons, base, u, kept, kept_amplitude, kept_information, generators, SAMPLES, False, STD_STEPS)
         scatter = field.drawn(drawn, kept_amplitude.repeat(SAMPLES, 1, 1, 1)).reshape(len(base), SAMPLES, shots)
         std = _slope(base, u) * scatter.square().mean(1).sqrt()
     return Shape(_shaped(base, u), std, best, step_kept)
@@ -145,6 +147,7 @@ def _newton(
     generators: list[torch.Generator],
     samples: int,
     with_step: bool,
+    solver_steps: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(full Gauss-Newton step, posterior samples less their mean, the prior's part of each), all with one solver: the operator is the same."""
     share, good = 1 - photons.share, photons.good
@@ -170,8 +173,9 @@ def _newton(
         seen = share**2 * weights * light(projector, slopes * field.drawn(white, amplitudes))
         return white + field.adjoint(slopes * back_projected(projector, seen), amplitudes)
 
-    steps, tolerance = (SOLVER_STEPS, TOLERANCE) if with_step else (STD_STEPS, STD_TOLERANCE)
     known = information.repeat(times, 1, 1, 1)
-    found = conjugate_gradients(operator, right, steps, tolerance, lambda residual: damped(field, residual, known))
+    found = conjugate_gradients(
+        operator, right, solver_steps, TOLERANCE if with_step else STD_TOLERANCE, lambda residual: damped(field, residual, known)
+    )
     first = len(z) if with_step else 0
     return found[:first], found[first:], probe

@@ -141,7 +141,8 @@ def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndar
         # |k|^2 = q^T (E E^T) q for k = E^T q
         k2 = _quadratic_form(view.slope @ view.slope.T, q_row[:, None], q_column)
         there = np.where((k2 > low**2) & (k2 < (0.9 * np.pi / view.pixel) ** 2) & (q_column >= 0), spectrum, 0)
-        for place in np.argpartition(there, -3, axis=None)[-3:]:
+        high = np.flatnonzero(there > 0.3 * there.max())
+        for place in high[np.argsort(there.ravel()[high])[-3:]]:
             i, j = np.unravel_index(place, there.shape)
             along = np.linspace(-REACH, REACH, 61) / size[0]
             vectors = view.slope.T @ np.array([q_row[i], q_column[j]]) + along[:, None] * view.sight
