@@ -17,7 +17,7 @@ from fieldfit.calibration.frames import calibrated, stated
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.densities import on_grid
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
-from fieldfit.experiments.magis.mlem import mlem
+from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import axis_of, volume_of
 from fieldfit.forward.imaging import pixels_of

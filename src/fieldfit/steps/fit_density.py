@@ -9,17 +9,25 @@ import torch
 
 from fieldfit.bridge import describe
 from fieldfit.config import Imaging
-from fieldfit.experiments.magis.densities import Densities, densities
+from fieldfit.experiments.magis.densities import Densities, densities, of_batch
 from fieldfit.experiments.magis.precision import COEFFICIENTS
 from fieldfit.experiments.magis.volume import axis_of
+from fieldfit.fields.field import Field
 from fieldfit.fields.fringed import Fringed
 from fieldfit.io.cameras import read_cameras
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.types import Status
 
 log = logging.getLogger(__name__)
+LINEAR = "linear propagation (Gauss-Newton) of photon and finite-atom statistics through"
+STD_METHODS = {
+    "field": f"{LINEAR} envelope, fringe and a coarse free shape",
+    "gaussian": f"{LINEAR} the envelope and a coarse free shape; what else is no Gaussian is not in it",
+    "mlem": "not measured: MLEM has no error of its own",
+    "sirt": "not measured: SIRT has no error of its own",
+    "abel": "not measured: rings by MLEM have no error of their own",
+}
 METHODS = {
-    "density_std_method": "linear propagation (Gauss-Newton) of photon and finite-atom statistics through envelope, fringe and a coarse free shape",
     "resolution_method": "two binomial halves of the photons, MLEM stopped on the other half, first crossing of 0.143; the halves share their atoms",
 }
 
@@ -52,25 +60,27 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) ->
         {"shot": shots.shot.values, "x": axis, "y": axis, "z": axis, "axis": ["x", "y", "z"], "coefficient": list(COEFFICIENTS)},
         field=told,
         flagged="\n".join(flagged) or "none",
+        method=entry.fit.method,
+        density_std_method=STD_METHODS[entry.fit.method],
         **METHODS,
     )
     write_product(dataset, output, [electrons, cameras], entry.model_dump(mode="json"), "Atom densities of camera shots", "fit_density", entry.seed)
 
 
-def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: np.ndarray, entry: Imaging) -> tuple[dict[str, np.ndarray], Fringed]:
+def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: np.ndarray, entry: Imaging) -> tuple[dict[str, np.ndarray], Field]:
     """The fitted shots at their places among all, NaN elsewhere."""
     side = entry.grid.voxels
     if found is None:
-        field = Fringed(shots, entry.grid.half_width_m, [5])
+        empty = dict.fromkeys(("density", "density_std"), np.full((shots, side, side, side), np.nan, np.float32))
         lone = dict.fromkeys(("chi2_reduced", "resolution_split_half"), np.full(shots, np.nan))
-        return {**lone, **dict.fromkeys(("density", "density_std"), np.full((shots, side, side, side), np.nan, np.float32))}, field
+        return lone | empty, Fringed(shots, entry.grid.half_width_m, [5])
     values = {}
     keep = np.isin(good, trusted)
     for name, part in found.values.items():
         whole = np.full((shots, *part.shape[1:]), np.nan, np.float32 if part.ndim > 2 else np.float64)
         whole[trusted] = part[keep]
         values[name] = whole
-    field = Fringed(shots, found.field.half_width, found.field.nodes)
+    field = of_batch(found.field, shots)
     with torch.no_grad():
         for name, value in field.state_dict().items():
             value[good] = found.field.state_dict()[name]

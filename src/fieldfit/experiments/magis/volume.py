@@ -117,6 +117,14 @@ def volume_of(
     return Volume(fine, lattice(samples, edge, edge**3, coarse[-1]), half_width, nodes, coarse, torch.from_numpy(reported))
 
 
+def on_grid(volume: Volume, values: Float[Tensor, "sample"], side: int) -> np.ndarray:
+    """Values at the samples of the fine lattice on the reported grid (side^3), zero where none was fitted."""
+    grid = np.zeros(side**3, np.float32)
+    inside = volume.reported >= 0
+    grid[volume.reported[inside].numpy()] = values[inside].numpy()
+    return grid
+
+
 def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarray:
     keep = np.zeros(len(points), bool)
     for start in starts:
