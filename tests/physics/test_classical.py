@@ -126,14 +126,20 @@ def test_a_gaussian_cloud_is_known_best_by_the_method_that_knows_most():
     assert errors["sirt"] < 0.4
 
 
-def test_the_abel_transform_knows_a_donut_better_than_voxels_and_a_gaussian_do():
+def test_the_abel_transform_knows_a_donut_better_than_voxels_do():
     found = answered(DONUT, "abel")
-    errors = {method: error(answered(DONUT, method), DONUT) for method in ("gaussian", "mlem")}
-    print(error(found, DONUT), errors)
     assert error(found, DONUT) < 0.15
-    assert error(found, DONUT) < 0.6 * min(errors.values())
+    assert error(found, DONUT) < 0.6 * error(answered(DONUT, "mlem"), DONUT)
     assert found.values["atom_number"][0] == pytest.approx(ATOMS, rel=0.02)
     assert np.allclose(found.values["position"][0], DONUT.centre, atol=10e-6)
+
+
+@pytest.mark.slow
+def test_a_gaussian_settles_on_a_donut_too_and_chi_square_tells():
+    found = answered(DONUT, "gaussian")
+    assert found.trusted.all()
+    assert found.values["chi2_reduced"][0] > 1.3
+    assert error(found, DONUT) > 0.5
 
 
 def test_the_axis_of_symmetry_is_the_users_to_say():

@@ -21,15 +21,21 @@ from fieldfit.fields.fringed import ENVELOPE
 from fieldfit.fields.voxels import Voxels
 from fieldfit.forward.imaging import Projector, light
 
+ROUNDS = 4  # of Fisher scoring of a Gaussian
 ABEL_MOST = 200  # MLEM iterations: rings are few, and are drawn slowly
 AXIS_ONLY = {"wavefront": 3, "position": 3, "size": 3, "fringe_wave_vector": 3}
 
 
-def gaussian(volume: Volume, counts: Float[Tensor, "all shot"], starts: Sequence[Moments]) -> Fitted:
+def gaussian(volume: Volume, counts: Float[Tensor, "all shot"], starts: Sequence[Moments], rounds: int = ROUNDS) -> Fitted:
     """Each shot's envelope alone at its likeliest on all photons, from the moments of its views. counts: pedestal included."""
-    start = started(starts, [None] * len(starts), volume.half_width)
-    found, converged = scored(volume.turned, volume.half_width, counts[volume.turned.projector.pixel], 1.0, start, None, ENVELOPE, TOLERANCE)
     number = len(starts)
+    seen = counts[volume.turned.projector.pixel]
+    found, converged = started(starts, [None] * number, volume.half_width), torch.zeros(number, dtype=torch.bool)
+    for _ in range(rounds):  # slopes of a step before do not serve for long where the cloud is no Gaussian
+        left = torch.nonzero(~converged).flatten()
+        if not len(left):
+            break
+        found[left], converged[left] = scored(volume.turned, volume.half_width, seen[:, left], 1.0, found[left], None, ENVELOPE, TOLERANCE)
     levels = [torch.zeros(number, n, n, n) for n in volume.nodes]
     nothing = torch.zeros(number, dtype=torch.bool)
     return Fitted(found, levels, nothing, torch.full((number,), torch.nan, dtype=torch.float64), torch.zeros(number, dtype=torch.long), converged)
@@ -61,7 +67,7 @@ def reconstructed(
     kept, out = thinned(counts[projector.pixel], options.held_out, shots, seed)
     share = 1 - options.held_out
     if options.method == "abel":
-        centres = gaussian(volume, counts, starts).parameters[:, 1:4] * volume.half_width
+        centres = gaussian(volume, counts, starts, rounds=1).parameters[:, 1:4] * volume.half_width
         found = symmetric(volume, kept, out, share, centres, AXES.index(options.axis))
     else:
         found = (sirt if options.method == "sirt" else mlem)(projector.electrons, projector.pedestal, kept, out, share)
