@@ -3,7 +3,8 @@
 Usage: uv run --group bench python benchmarks/imaging.py SCORER.py [--ring6 FOLDER] [--docs PAGE.md] [--recipe-steps 30] [--speed PICTURE.png]
 SCORER has `score(density, axes, truth, coords, atoms, period)`; it and the truth are used for scoring only, but for the row that says so.
 FOLDER holds the reference shots (left out: simulated cases alone); simulated shots are made in a temporary folder, seeds 1, 2, 3.
-Prints a table a case, and with --docs puts them between the marks of that page. --speed measures seconds a shot instead, by batch and by grid.
+Prints a table a case, and with --docs puts them between the marks of that page. --speed measures and draws seconds a shot instead, by batch and
+by grid.
 """
 
 import argparse
@@ -160,8 +161,12 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=None)
     parser.add_argument("--speed", type=Path, default=None)
     given = parser.parse_args()
+    machine = f"{platform.machine()}, torch on {torch.get_num_threads()} threads, CPU only."
     if given.speed:
-        print(draw_speed(given.speed))
+        table = draw_speed(given.speed)
+        print(table)
+        if given.docs:
+            write_between(given.docs, "benchmarks/imaging.py --speed", f"{machine}\n\n{table}\n\n![Seconds a shot]({given.speed.name})")
         return
     score = scorer_of(given.scorer)
     tables = []
@@ -175,7 +180,6 @@ def main() -> None:
             tables.append(table_of(case, *rows_of(case, given.recipe_steps), score))
             print(tables[-1] + "\n", flush=True)
     if given.docs:
-        machine = f"{platform.machine()}, torch on {torch.get_num_threads()} threads, CPU only."
         write_between(given.docs, "benchmarks/imaging.py", "\n\n".join([machine, *tables]))
 
 

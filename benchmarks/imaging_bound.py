@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fieldfit.experiments.magis.imaging import sampled
 from fieldfit.experiments.magis.precision import _wavefront
-from fieldfit.experiments.magis.volume import Volume
+from fieldfit.experiments.magis.volume import Lattice
 from fieldfit.fields.fringed import BELOW, PARAMETERS
 from fieldfit.forward.imaging import back_projected, light
 from fieldfit.simulate.clouds import Cloud
@@ -43,9 +43,8 @@ def true_parameters(cloud: Cloud, atoms: float, half: float) -> Tensor:
     return p
 
 
-def bound_of(volume: Volume, cloud: Cloud, atoms: float) -> Bound:
-    """Of one shot of `cloud`."""
-    lattice, half = volume.turned, volume.half_width
+def bound_of(lattice: Lattice, half: float, cloud: Cloud, atoms: float) -> Bound:
+    """Of one shot of `cloud`. lattice: the turned one; half: half the width of the fitted box [m]; atoms: expected."""
     projector = lattice.projector
     p = true_parameters(cloud, atoms, half)
     density, by = sampled(lattice, half, p, None)

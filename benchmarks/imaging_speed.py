@@ -54,9 +54,9 @@ def draw_speed(picture: Path) -> str:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for method in METHODS:
-        left.loglog(BATCHES, [found[method, batch, 64] for batch in BATCHES], "o-", label=method, base=2)
-        right.loglog(GRIDS, [found[method, GRID_BATCH, voxels] for voxels in GRIDS], "o-", label=method, base=2)
-    left.set(xlabel="shots fitted together, 64$^3$ voxels", ylabel="seconds a shot", xticks=BATCHES, xticklabels=map(str, BATCHES))
+        left.semilogx(BATCHES, [found[method, batch, 64] for batch in BATCHES], "o-", label=method, base=2)
+        right.plot(GRIDS, [found[method, GRID_BATCH, voxels] for voxels in GRIDS], "o-", label=method)
+    left.set(xlabel="shots fitted together, 64$^3$ voxels", ylabel="seconds a shot", ylim=(0, None), xticks=BATCHES, xticklabels=map(str, BATCHES))
     right.set(xlabel=f"voxels along an edge, {GRID_BATCH} shots together", xticks=GRIDS, xticklabels=map(str, GRIDS))
     left.legend(frameon=False)
     figure.savefig(picture, dpi=120)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from fieldfit.config import Imaging, SimulateShots
 from fieldfit.experiments.magis.densities import densities
-from fieldfit.experiments.magis.volume import Volume
+from fieldfit.experiments.magis.volume import Lattice
 from fieldfit.metrics.pulls import pulls
 from fieldfit.simulate.clouds import Cloud
 from fieldfit.simulate.layouts import layout_of
@@ -68,23 +68,26 @@ def repeats_of(name: str, shots: int, seed: int) -> Repeats:
     layout, expected = layout_of(entry), entry.photons / PHOTONS_PER_ATOM
     cameras = cameras_of(layout)
     run = shown_of(entry, PHOTONS_PER_ATOM, seed)
-    found, volume = Repeats(), None
+    found, seen = Repeats(), None
     for first in tqdm(range(0, shots, TOGETHER), desc=name):
         block = run[first : first + TOGETHER]
         frames = [shot_of(layout, one.source, PHOTONS_PER_ATOM, np.random.default_rng([seed, 1, one.shot])) for one in block]
         electrons = np.stack(frames).astype(float) - np.array([camera.pedestal for camera in cameras])[:, None, None]
         numbers, bad = [one.shot for one in block], np.zeros(electrons.shape[1:], bool)
-        volume = volume or prepared(Case(name, cameras, electrons, bad, numbers, [], [], None), ENTRY).volume
+        if seen is None:  # objects wander little: the lattice of the first block serves the bounds of all
+            volume = prepared(Case(name, cameras, electrons, bad, numbers, [], [], None), ENTRY).volume
+            seen = volume.turned, volume.half_width
+            del volume  # its fine lattice is large
         result = densities(cameras, electrons, bad, numbers, ENTRY)
-        collect(found, result.values, result.trusted, block[0], expected, volume)
+        collect(found, result.values, result.trusted, block[0], expected, seen)
     return found
 
 
-def collect(found: Repeats, values: dict[str, np.ndarray], trusted: np.ndarray, shown: Shown, expected: float, volume: Volume) -> None:
+def collect(found: Repeats, values: dict[str, np.ndarray], trusted: np.ndarray, shown: Shown, expected: float, seen: tuple[Lattice, float]) -> None:
     """Add a block of repeats of one object."""
     source = shown.source
     assert source is not None
-    bound = bound_of(volume, source, expected) if isinstance(source, Cloud) else None
+    bound = bound_of(*seen, source, expected) if isinstance(source, Cloud) else None
     if bound:
         found.apart = max(found.apart, *(float(np.max(bound.fit[name] / value)) for name, value in bound.best.items()))
     density, _ = true_density(source, expected, ENTRY.grid.half_width_m, ENTRY.grid.voxels)
@@ -162,7 +165,9 @@ def main() -> None:
     if given.picture:
         draw(found, given.picture)
     if given.docs:
-        write_between(given.docs, "benchmarks/pulls.py", f"Seed {given.seed}.\n\n" + "\n\n".join(table_of(name, one) for name, one in found.items()))
+        parts = [f"Seed {given.seed}.", *(table_of(name, one) for name, one in found.items())]
+        parts += [f"![Pulls with the unit normal, and coverage against density]({given.picture.name})"] if given.picture else []
+        write_between(given.docs, "benchmarks/pulls.py", "\n\n".join(parts))
 
 
 if __name__ == "__main__":
