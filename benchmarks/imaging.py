@@ -166,7 +166,7 @@ def main() -> None:
         table = draw_speed(given.speed)
         print(table)
         if given.docs:
-            write_between(given.docs, "benchmarks/imaging.py --speed", f"{machine}\n\n{table}\n\n![Seconds a shot]({given.speed.name})")
+            write_between(given.docs, "benchmarks/imaging_speed.py", f"{machine}\n\n{table}\n\n![Seconds a shot]({given.speed.name})")
         return
     score = scorer_of(given.scorer)
     tables = []
