@@ -10,6 +10,7 @@ by grid.
 import argparse
 import importlib.util
 import itertools
+import os
 import platform
 import tempfile
 import time
@@ -162,7 +163,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=None)
     parser.add_argument("--speed", type=Path, default=None)
     given = parser.parse_args()
-    machine = f"{platform.machine()}, torch on {torch.get_num_threads()} threads, CPU only."
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, no GPU; load of the machine at the start {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores."
     if given.speed:
         table = draw_speed(given.speed)
         print(table)
