@@ -163,7 +163,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=None)
     parser.add_argument("--speed", type=Path, default=None)
     given = parser.parse_args()
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, no GPU; load of the machine at the start {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores."
+    load = f"load of the machine at the start {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores"
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, no GPU; {load}."
     if given.speed:
         table = draw_speed(given.speed)
         print(table)

@@ -141,12 +141,14 @@ def draw(found: dict[str, Repeats], picture: Path) -> None:
                 pull = (np.array(repeats.errors[name]) / np.array(repeats.stds[name])).ravel()
                 axes.hist(pull[np.isfinite(pull)].clip(-4, 4), at, density=True, color="C0", alpha=0.6)
                 axes.plot(smooth, np.exp(-0.5 * smooth**2) / np.sqrt(TAU), "k", linewidth=1)
-            axes.set(xlabel=f"pull of the {name.replace('_', ' ')}", yticks=[])
+                axes.set(xlabel=f"pull of the {name.replace('_', ' ')}", yticks=[], xlim=(-4, 4))
+            else:
+                axes.set_axis_off()
         middle = (EDGES[1:] * EDGES[:-1]) ** 0.5
         row[-1].errorbar(middle, np.nanmean(repeats.by_density, 0), np.nanstd(repeats.by_density, 0), fmt="o", markersize=3)
         row[-1].axhline(0.683, color="k", linewidth=1)
-        row[-1].set(xscale="log", ylim=(0, 1), xlabel="density of the voxel / densest", ylabel="within one std")
-        row[0].set_ylabel(CASES[case][0])
+        row[-1].set(xscale="log", ylim=(0, 1), xlabel="density / densest", ylabel="within one std")
+        row[0].set_title(CASES[case][0], loc="left")
     figure.savefig(picture, dpi=110)
 
 
