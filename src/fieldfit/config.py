@@ -164,6 +164,26 @@ class Calibration(Entry):
         return -math.inf if self.valid_from is None else self.valid_from, math.inf if self.valid_until is None else self.valid_until
 
 
+class SetUp(Entry):
+    """The cloud that the drawn set-up asks the views about."""
+
+    size_mm: float = Field(0.5, gt=0, le=10, description="rms size of the cloud [mm]")
+    contrast: float = Field(0.8, gt=0, lt=1, description="contrast of its fringes")
+    photons: float = Field(1e9, gt=0, description="photons that it emits in a shot")
+    periods_um: tuple[Annotated[float, Field(gt=0, le=1e5)], ...] = Field(
+        (60.0, 100.0, 150.0, 220.0, 377.0), min_length=1, max_length=12, description="fringe periods that are asked for [um]"
+    )
+
+
+class PrintedObject(Entry):
+    """A printed object that shines: its surface in every density is compared with its drawing."""
+
+    cad: Path = Field(description="drawing of the object, a binary STL")
+    extent_mm: float | None = Field(None, gt=0, le=1e4, description="longest edge of its box [mm]; default: the file's unit is a millimetre")
+    level: float = Field(0.5, gt=0, lt=1, description="where the surface lies between the density outside and the plateau inside")
+    scale: bool = Field(False, description="fit the object's scale as well as its pose")
+
+
 class Imaging(Entry):
     """Camera shots of a cloud: density, then phase."""
 
@@ -175,6 +195,8 @@ class Imaging(Entry):
     truth: Path | None = Field(None, description="truth of the reference data, for scoring only: no step reads it")
     grid: Grid = Field(default_factory=Grid, description="voxels of the density product")
     fit: DensityFit = Field(default_factory=DensityFit, description="density fit")
+    setup: SetUp = Field(default_factory=SetUp, description="which fringes the views are asked for, in `setup.nc`")
+    object: PrintedObject | None = Field(None, description="compare each density with a drawing; default: no printed object")
     photons_per_atom: float = Field(1000.0, gt=0, description="photons that an atom emits in an exposure; makes densities absolute")
     start: float = Field(0.0, description="time of shot 0 [s], for frames without time stamps")
     shot_period_s: float = Field(1.0, gt=0, description="time between shots [s], for frames without time stamps")

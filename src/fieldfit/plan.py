@@ -88,8 +88,11 @@ class Plan:
         if section == "gallery":
             return [result("tomogram").format(name=name)]
         if name in self.imaging:
-            sensors = [result("sensor").format(run=name, calibration=own) for own in self.imaging[name].calibrations]
-            return sensors + [result("density").format(run=name, block=block) for block in self.blocks(name)] + [result("phase").format(run=name)]
+            entry, blocks = self.imaging[name], self.blocks(name)
+            sensors = [result("sensor").format(run=name, calibration=own) for own in entry.calibrations]
+            kinds = ["density"] + (["surface"] if entry.object else [])
+            by_block = [result(kind).format(run=name, block=block) for kind in kinds for block in blocks]
+            return [result("setup").format(run=name), *sensors, *by_block, result("phase").format(run=name)]
         kind = "gradiometer" if name in self.ports else "optical_density" if name in self.absorption else "phase"
         return [result(kind).format(run=name)]
 
@@ -110,7 +113,7 @@ class Plan:
 
     def paper(self) -> list[str]:
         """What a referee asks for: every run-level product, no blocks."""
-        return [path for path in self.everything() if "/density/" not in path]
+        return [path for path in self.everything() if "/density/" not in path and "/surface/" not in path]
 
     def intermediate(self) -> list[str]:
         """Products on the way, which can be asked for by path as well."""

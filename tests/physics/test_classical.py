@@ -1,5 +1,6 @@
 """The classical answers: identities of their iterations, and recovery of clouds that were traced photon by photon."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.abel import rings, seen_rings
 from fieldfit.experiments.magis.densities import Densities, densities
-from fieldfit.experiments.magis.iterative import mlem_iterations, sirt_iterations, stopped
+from fieldfit.experiments.magis.iterative import Classical, mlem, mlem_iterations, sirt, sirt_iterations, stopped
 from fieldfit.fields.voxels import Voxels
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.sparse import SparseMap, sparse_map
@@ -74,6 +75,19 @@ def test_sirt_stays_positive_and_ends_at_least_squares():
     )
     assert (density >= 0).all()
     assert torch.allclose(density, truth, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", [mlem, sirt])
+def test_what_a_pixel_shows_that_must_not_count_changes_nothing(method: Callable[..., Classical]):
+    linear, counts = system()
+    good = torch.ones_like(counts)
+    good[5:9, 1] = 0
+    blinded = torch.where(good > 0, counts, 1e6)
+    found = [method(linear, torch.ones(60, dtype=torch.float64), 0.9 * c, 0.1 * c, 0.9, good=good) for c in (counts, blinded)]
+    assert torch.allclose(found[0].density, found[1].density)
+    plain = method(linear, torch.ones(60, dtype=torch.float64), 0.9 * counts, 0.1 * counts, 0.9, good=torch.ones_like(counts))
+    without = method(linear, torch.ones(60, dtype=torch.float64), 0.9 * counts, 0.1 * counts, 0.9)
+    assert torch.allclose(plain.density, without.density)
 
 
 def test_each_shot_keeps_the_iteration_that_its_held_out_photons_like_best():

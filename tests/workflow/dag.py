@@ -1,5 +1,6 @@
 """Run Snakemake on the checkout's Snakefile in a throw-away folder."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 CHECKOUT = Path(__file__).parents[2]
@@ -22,6 +24,7 @@ TINY = {
             "grid": {"voxels": 32},
             "fit": {"steps": 20},
             "calibrations": {"first": {"dark": "demo/first/dark", "flat": "demo/first/flat"}},
+            "object": {"cad": "drawing.stl"},
             "simulate": {"shots": 3, "photons": 2e8, "sensor": {"darks": 4, "levels": 2, "brightest": 0.6}},
         },
         "pictures": {"format": "pictures", "raw": "demo/pictures.npz", "simulate": {"pictures": 3}},
@@ -68,12 +71,22 @@ TINY = {
 }
 
 
+def write_drawing(path: Path) -> None:
+    """An octahedron of 1 mm as a binary STL."""
+    triangles = np.zeros(8, np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]))
+    for face, signs in enumerate(itertools.product((1, -1), repeat=3)):
+        corners = 0.5 * np.diag(signs)
+        triangles["corners"][face] = corners if np.prod(signs) > 0 else corners[::-1]
+    path.write_bytes(bytes(80) + np.uint32(8).tobytes() + triangles.tobytes())
+
+
 def snakemake(
     folder: Path, *arguments: str, config: dict | None = None, package: Path | None = None, timeout: int = 900
 ) -> subprocess.CompletedProcess:
     """`snakemake` in `folder` with `config` as its configuration (the demo's when None) and the package's sources at `package`."""
     if config is not None:
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        write_drawing(folder / "drawing.stl")
         arguments = (*arguments, "--configfile", "config.yaml")
     environment = os.environ | ({"PYTHONPATH": str(package)} if package else {})
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(folder), "--cores", "2", *arguments]

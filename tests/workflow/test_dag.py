@@ -13,7 +13,7 @@ def test_demo_asks_for_every_experiment(tmp_path):
     run = snakemake(tmp_path, "-n")
     assert run.returncode == 0, text(run)
     jobs = jobs_of(run)
-    assert jobs["calibrate_frames"] == jobs["fit_density"] == jobs["estimate_phase"] == 1
+    assert jobs["describe_setup"] == jobs["calibrate_frames"] == jobs["fit_density"] == jobs["estimate_phase"] == 1
     assert jobs["fit_pictures"] == jobs["fit_gradiometer"] == 1
     assert jobs["read_library"] == jobs["fit_visibility"] == jobs["calibrate_visibility"] == 1
     assert jobs["optimise_material"] == 2
@@ -35,6 +35,28 @@ def test_a_job_stands_for_a_block_of_shots(tmp_path):
     assert jobs_of(run)["fit_density"] == 3
     for block in ("0000", "0001", "0003"):
         assert f"results/magis/night/density/{block}.nc" in text(run)
+
+
+def test_the_set_up_is_described_from_the_camera_file_alone(tmp_path):
+    (tmp_path / "shots/shot000").mkdir(parents=True)
+    (tmp_path / "cameras.json").write_text("{}")
+    entry = {"format": "tiff", "raw": "shots", "cameras": "cameras.json"}
+    run = snakemake(tmp_path, "-n", "results/magis/night/setup.nc", config={"magis": {"night": entry}})
+    assert set(jobs_of(run)) == {"describe_setup"}
+
+
+def test_a_printed_objects_surfaces_follow_from_the_densities_and_the_drawing(tmp_path):
+    for shot in (0, 70):
+        (tmp_path / f"shots/shot{shot:03d}").mkdir(parents=True)
+    (tmp_path / "cameras.json").write_text("{}")
+    entry = {"format": "tiff", "raw": "shots", "cameras": "cameras.json", "object": {"cad": "drawing.stl"}}
+    run = snakemake(tmp_path, "-n", config={"magis": {"print": entry}})
+    assert jobs_of(run)["extract_surface"] == jobs_of(run)["fit_density"] == 2
+    run = snakemake(tmp_path, "-n", "results/magis/print/surface/0001.nc", config={"magis": {"print": entry}})
+    assert set(jobs_of(run)) == {"calibrate_frames", "fit_density", "extract_surface"}
+    del entry["object"]
+    run = snakemake(tmp_path, "-n", "results/magis/print/surface/0001.nc", config={"magis": {"print": entry}})
+    assert "results/magis/print/surface/0001.nc: no entry of the configuration makes this product" in text(run)
 
 
 def test_a_new_shot_reruns_its_own_block_only(tmp_path):

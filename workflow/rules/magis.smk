@@ -24,6 +24,29 @@ def calibrations_of(run, block):
     return plan.calibrations(run, *span_of(places_of(run), shots, entry.format, entry.start, entry.shot_period_s))
 
 
+rule describe_setup:
+    """Views of a run, their footprints, and the fringes that they can see: from the camera file alone, before any shot is read."""
+    input:
+        lambda w: plan.imaging[w.run].cameras,
+    output:
+        "results/magis/{run}/setup.nc",
+    log:
+        "logs/magis/{run}/describe_setup.log",
+    benchmark:
+        "logs/magis/{run}/describe_setup.tsv"
+    wildcard_constraints:
+        run=one_of(plan.imaging),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.describe_setup"),
+    script:
+        "../scripts/describe_setup.py"
+
+
 rule characterise_sensor:
     """Dark level, gain, noise, flat field, bad pixels and saturation of the run's sensors, from the frames of one calibration."""
     input:
@@ -103,6 +126,31 @@ rule fit_density:
         code=code_hash("fieldfit.steps.fit_density"),
     script:
         "../scripts/fit_density.py"
+
+
+rule extract_surface:
+    """Surface of a printed object in the densities of one block, registered to its drawing, and how far they lie apart."""
+    input:
+        density="results/magis/{run}/density/{block}.nc",
+        cad=lambda w: plan.imaging[w.run].object.cad,
+    output:
+        "results/magis/{run}/surface/{block}.nc",
+    log:
+        "logs/magis/{run}/extract_surface/{block}.log",
+    benchmark:
+        "logs/magis/{run}/extract_surface/{block}.tsv"
+    wildcard_constraints:
+        run=one_of(name for name, entry in plan.imaging.items() if entry.object),
+        block=r"\d+",
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        entry=lambda w: params_of("magis", w.run),
+        code=code_hash("fieldfit.steps.extract_surface"),
+    script:
+        "../scripts/extract_surface.py"
 
 
 rule estimate_phase:

@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from fieldfit.io.whole import whole
-from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures, sensor
+from fieldfit.report import absorption, design, dune, gallery, gradiometer, imaging, pictures, sensor, setup, surface
 from fieldfit.report.page import Section, page
 from fieldfit.report.picture import Picture
 
@@ -44,7 +44,10 @@ def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
         return absorption.pictures(named["optical_density.nc"])
     densities = [path for path in paths if path.parent.name == "density"]
     sensors = [picture for path in paths if path.parent.name == "sensor" for picture in sensor.pictures(path)]
-    return imaging.pictures(densities, named["phase.nc"]) + sensors if densities else pictures.pictures(named["phase.nc"])
+    if not densities:
+        return pictures.pictures(named["phase.nc"])
+    surfaces = surface.pictures([path for path in paths if path.parent.name == "surface"])
+    return imaging.pictures(densities, named["phase.nc"]) + surfaces + setup.pictures(named["setup.nc"]) + sensors
 
 
 def _line(path: Path) -> tuple[str, str]:

@@ -36,35 +36,57 @@ class Classical:
     loss: Float[Tensor, "shot"]
 
 
-def mlem_iterations(electrons: SparseMap, pedestal: Float[Tensor, "pixel"], counts: Float[Tensor, "pixel shot"], share: float) -> Iterations:
-    """Without end, from an even density on. counts: a `share` of all photons, pedestal included."""
-    sensitivity = electrons.adjoint(torch.ones_like(counts[:, :1])).clamp_min(torch.finfo(counts.dtype).tiny)
-    density = _even(sensitivity, pedestal, counts, share)
+def mlem_iterations(
+    electrons: SparseMap,
+    pedestal: Float[Tensor, "pixel"],
+    counts: Float[Tensor, "pixel shot"],
+    share: float,
+    good: Float[Tensor, "pixel shot"] | None = None,
+) -> Iterations:
+    """Without end, from an even density on. counts: a `share` of all photons, pedestal included; good: 0 where a shot's pixel must not count."""
+    use = torch.ones_like(counts[:, :1]) if good is None else good
+    sensitivity = electrons.adjoint(use).clamp_min(torch.finfo(counts.dtype).tiny)
+    density = _even(sensitivity, pedestal, counts, share, use)
     mean = _mean(electrons, pedestal, density)
     while True:
-        density = density / sensitivity * electrons.adjoint(counts / (share * mean))
+        density = density / sensitivity * electrons.adjoint(use * counts / (share * mean))
         mean = _mean(electrons, pedestal, density)
         yield density, mean
 
 
-def sirt_iterations(electrons: SparseMap, pedestal: Float[Tensor, "pixel"], counts: Float[Tensor, "pixel shot"], share: float) -> Iterations:
-    """Without end, from an even density on, SIRT_ROUND steps at once."""
-    sensitivity = electrons.adjoint(torch.ones_like(counts[:, :1]))
-    rows = electrons(torch.ones_like(sensitivity))
-    density = _even(sensitivity, pedestal, counts, share)
+def sirt_iterations(
+    electrons: SparseMap,
+    pedestal: Float[Tensor, "pixel"],
+    counts: Float[Tensor, "pixel shot"],
+    share: float,
+    good: Float[Tensor, "pixel shot"] | None = None,
+) -> Iterations:
+    """As `mlem_iterations`, SIRT_ROUND steps at once."""
+    use = torch.ones_like(counts[:, :1]) if good is None else good
+    sensitivity = electrons.adjoint(use)
+    density = _even(sensitivity, pedestal, counts, share, use)
+    rows = electrons(torch.ones_like(density[:, :1]))
     least = LEAST_SUM * float(torch.minimum(sensitivity.max(), rows.max()))
     while True:
-        density = algebraic.sirt(electrons, counts / share - pedestal[:, None], density, SIRT_ROUND, least)
+        density = algebraic.sirt(electrons, counts / share - pedestal[:, None], density, SIRT_ROUND, least, good)
         yield density, _mean(electrons, pedestal, density)
 
 
-def stopped(iterations: Iterations, held_out: Float[Tensor, "pixel shot"], share: float, most: int, patience: int) -> Classical:
+def stopped(
+    iterations: Iterations,
+    held_out: Float[Tensor, "pixel shot"],
+    share: float,
+    most: int,
+    patience: int,
+    good: Float[Tensor, "pixel shot"] | None = None,
+) -> Classical:
     """Each shot's iteration at which its held-out photons, all but a `share`, are likeliest; ends when none has improved for `patience`."""
+    use = torch.ones_like(held_out[:, :1]) if good is None else good
     best = score = torch.empty(0)
     number = torch.zeros(held_out.shape[1], dtype=torch.long)
     waited = 0
     for step, (density, mean) in enumerate(itertools.islice(iterations, most), 1):
-        new = poisson(held_out, (1 - share) * mean).double().sum(0)
+        new = (use * poisson(held_out, (1 - share) * mean)).double().sum(0)
         better = new < score if step > 1 else torch.ones_like(number, dtype=torch.bool)
         best = torch.where(better, density, best) if step > 1 else density
         score = torch.where(better, new, score) if step > 1 else new
@@ -83,9 +105,10 @@ def mlem(
     share: float,
     most: int = 60,
     patience: int = 2,
+    good: Float[Tensor, "pixel shot"] | None = None,
 ) -> Classical:
-    """counts: the photons fitted, a binomial `share` of all, pedestal included; held_out: the rest."""
-    return stopped(mlem_iterations(electrons, pedestal, counts, share), held_out, share, most, patience)
+    """counts: the photons fitted, a binomial `share` of all, pedestal included; held_out: the rest; good: 0 where a shot's pixel must not count."""
+    return stopped(mlem_iterations(electrons, pedestal, counts, share, good), held_out, share, most, patience, good)
 
 
 def sirt(
@@ -96,15 +119,16 @@ def sirt(
     share: float,
     most: int = 60,
     patience: int = 2,
+    good: Float[Tensor, "pixel shot"] | None = None,
 ) -> Classical:
     """As `mlem`; iterations are counted in rounds of SIRT_ROUND steps."""
-    return stopped(sirt_iterations(electrons, pedestal, counts, share), held_out, share, most, patience)
+    return stopped(sirt_iterations(electrons, pedestal, counts, share, good), held_out, share, most, patience, good)
 
 
-def _even(sensitivity: Tensor, pedestal: Tensor, counts: Tensor, share: float) -> Float[Tensor, "voxel shot"]:
+def _even(sensitivity: Tensor, pedestal: Tensor, counts: Tensor, share: float, use: Tensor) -> Float[Tensor, "voxel shot"]:
     """As many atoms as the light asks for, everywhere alike."""
-    excess = (counts / share - pedestal[:, None]).sum(0).clamp_min(1.0)
-    return (excess / sensitivity.sum()).expand(sensitivity.shape[0], -1).clone()
+    excess = (use * (counts / share - pedestal[:, None])).sum(0).clamp_min(1.0)
+    return (excess / sensitivity.sum(0)).expand(sensitivity.shape[0], -1).clone()
 
 
 def _mean(electrons: SparseMap, pedestal: Tensor, density: Tensor) -> Float[Tensor, "pixel shot"]:
