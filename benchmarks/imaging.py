@@ -57,7 +57,7 @@ class Row:
 def by_field(case: Case, given: Prepared, fringe: bool) -> np.ndarray:
     waves = given.waves if fringe else [None] * len(case.shots)
     options = ENTRY.fit.model_copy(update={"fringe": fringe})
-    fitted = fit_shots(given.volume, given.counts, case.shots, given.starts, waves, options, ENTRY.seed)
+    fitted = fit_shots(given.volume, given.counts, given.good, case.shots, given.starts, waves, options, ENTRY.seed)
     return means_of(field_of_fit(given.volume, fitted))
 
 
@@ -68,11 +68,11 @@ def means_of(field: Any) -> np.ndarray:
 
 
 def by_gaussian(case: Case, given: Prepared) -> np.ndarray:
-    return means_of(field_of_fit(given.volume, gaussian(given.volume, given.counts, given.starts)))
+    return means_of(field_of_fit(given.volume, gaussian(given.volume, given.counts, given.good, given.starts)))
 
 
 def by_iterations(case: Case, given: Prepared, method: str) -> np.ndarray:
-    found, _ = reconstructed(given.volume, given.counts, case.shots, given.starts, DensityFit(method=method), ENTRY.seed)
+    found, _ = reconstructed(given.volume, given.counts, given.good, case.shots, given.starts, DensityFit(method=method), ENTRY.seed)
     return gridded(given.volume, found.density)
 
 

@@ -44,10 +44,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What every method starts from: samples and projectors, photons in all pixels of the binned frames, pedestal included, moments and waves."""
+    """What every method starts from: samples and projectors, photons in all pixels of the binned frames, pedestal included, 1 where they count
+    (bad pixels are not among the projector's), moments and waves."""
 
     volume: Volume
     counts: torch.Tensor
+    good: torch.Tensor
     starts: list[Moments]
     waves: list[Wave | None]
 
@@ -86,4 +88,5 @@ def prepared(case: Case, entry: Imaging) -> Prepared:
     starts = [moments(views, image, ~case.bad, entry.photons_per_atom) for image in light]
     waves = [strongest_wave(views, image, total.sum((1, 2)), start) for image, total, start in zip(light, photons, starts, strict=True)]
     volume = volume_of(case.cameras, light, case.bad, starts, waves, entry.grid, entry.photons_per_atom)
-    return Prepared(volume, pixels_of(volume.fine.projector, torch.from_numpy(photons).to(torch.float32)), starts, waves)
+    counts = pixels_of(volume.fine.projector, torch.from_numpy(photons).to(torch.float32))
+    return Prepared(volume, counts, torch.ones_like(counts), starts, waves)

@@ -58,8 +58,7 @@ class DensityFit(Entry):
         description="field; mlem, sirt: on voxels, stopped by held-out photons; gaussian: envelope alone; abel: symmetric about `axis`",
     )
     axis: Literal["x", "y", "z"] = Field("y", description="direction of the axis of symmetry, for `method: abel`")
-    steps: int = Field(300, ge=1, description="largest number of optimiser steps; the fit stops earlier on held-out photons")
-    rate: float = Field(0.05, gt=0, description="learning rate at the start of the cosine decay")
+    steps: int = Field(8, ge=1, description="largest number of Gauss-Newton steps of a free shape; it stops earlier on held-out photons")
     held_out: float = Field(0.1, gt=0, lt=0.5, description="share of the photons, thinned from every pixel, that decides when to stop")
     fringe: bool = Field(True, description="offer the field an explicit fringe where the views' spectra and held-out photons want one")
 

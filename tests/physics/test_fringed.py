@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from fieldfit.bridge import describe, load_field
-from fieldfit.fields.fringed import Fringed, density, interpolated, interpolation, slopes
-from fieldfit.fields.grids import gathered
+from fieldfit.fields.fringed import Fringed, density, interpolation, slopes
 from fieldfit.io.products import product, write_product
 
 SHAPE = torch.tensor([[np.log(1e6), 0.02, -0.03, 0.01, 1.4, 1.2, 1.5, 0.3, -0.2, 0.4]], dtype=torch.float64)
@@ -61,23 +60,24 @@ def test_interpolation_is_exact_for_linear_functions_and_its_gradient_is_its_adj
     assert torch.allclose(between.matrix @ nodes, x, atol=1e-12)
     w, v = points(50)[:, :1], points(125, seed=2)[:, :1]
     assert torch.allclose(((between.matrix @ v) * w).sum(), (v * (between.transposed @ w)).sum())
-    assert torch.autograd.gradcheck(lambda c: interpolated(between, [c]), torch.rand(1, 5, 5, 5, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(between, torch.rand(125, 1, dtype=torch.float64, requires_grad=True))
 
 
-def test_levels_gathered_on_the_finest_grid_are_their_sum() -> None:
-    generator = torch.Generator().manual_seed(1)
-    levels = [torch.rand(2, n, n, n, dtype=torch.float64, generator=generator) for n in (3, 5, 9)]
-    x = points(30)
-    apart = sum(interpolated(interpolation(x, level.shape[-1]), [level]) for level in levels)
-    assert torch.allclose(interpolated(interpolation(x, 9), [gathered(levels)]), apart, atol=1e-12)
+def test_a_free_shape_has_its_nodes_where_it_says() -> None:
+    field = Fringed(1, 2e-3, 3, (0.1, 0.0, -0.2), 0.5)
+    with torch.no_grad():
+        field.shape.copy_(SHAPE)
+        field.logarithm[0, 2, 1, 0] = 0.7
+        at = torch.tensor([[0.6, 0.0, -0.7], [0.1, 0.0, -0.2]])
+        assert torch.allclose(field.free(at)[0], torch.tensor([0.7, 0.0]).exp(), rtol=1e-5)
 
 
 def test_a_density_product_gives_its_field_back(tmp_path: Path) -> None:
-    field = Fringed(2, 2e-3, [5])
+    field = Fringed(2, 2e-3, 5)
     with torch.no_grad():
         field.shape.copy_(SHAPE.expand(2, -1))
         field.wave.copy_(WAVE.expand(2, -1))
-        field.levels[0].uniform_(generator=torch.Generator().manual_seed(0))
+        field.logarithm.uniform_(generator=torch.Generator().manual_seed(0))
     weights, told = describe(field)
     nothing = np.full((2, 8, 8, 8), np.nan, np.float32)
     values = {"density": nothing, "density_std": nothing, "chi2_reduced": np.zeros(2), "resolution_split_half": np.zeros(2), "field_weights": weights,

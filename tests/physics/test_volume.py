@@ -44,7 +44,7 @@ def image(samples: np.ndarray, step: float) -> np.ndarray:
 
 
 def test_a_coarse_turned_lattice_agrees_with_a_fine_one() -> None:
-    samples, step = _turned(CAMERAS, [START], [WAVE], 50e-6, 2)
+    samples, _, step = _turned(CAMERAS, [START], [WAVE], 50e-6, 2)
     assert step > 45e-6
     along = np.arange(-60, 61) * 20e-6
     fine = np.stack(np.meshgrid(along, along, along, indexing="ij"), -1).reshape(-1, 3)

@@ -1,14 +1,15 @@
-"""Density of a cloud: a Gaussian envelope, a free multi-resolution logarithm on it, and an explicit fringe.
+"""Density of a cloud: a Gaussian envelope, a free shape on it, and an explicit fringe.
 
     n(r) = n_0(r) exp(rho(r)) [1 + a cos(k.r) - b sin(k.r)],     a = C cos(phi), b = C sin(phi):   1 + C cos(k.r + phi)
     n_0(r) = N det(L) (2 pi)^(-3/2) exp(-|L^T (r - c)|^2 / 2),   L lower triangular: inverse covariance L L^T
 
-rho is a sum of grids from coarse to fine, linear between nodes. The wave is known in closed form, so that its mean over a voxel
+rho is linear between the nodes of a cubic grid. The wave is known in closed form, so that its mean over a voxel
 of edge h is the wave times prod_i sinc(k_i h / 2), and contrast is neither lost nor overstated on a coarse grid.
 Inside, lengths are counted in half widths of the box, so that single precision suffices.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldfit.fields.field import Field
-from fieldfit.fields.grids import gathered
 from fieldfit.geometry.sparse import SparseMap, sparse_map
 
 ENVELOPE = 10  # log N, centre (3), log diag L (3), L below the diagonal (3): rows 10, 20, 21
@@ -117,16 +117,19 @@ def _terms(shape: Tensor, wave: Tensor, x: Tensor, free: Tensor, edge: float, un
 
 
 class Fringed(Field):
-    """shape (batch, 10), wave (batch, 5): see `slopes`; levels: free logarithm on grids of `nodes`^3, coarse to fine. half_width [m] of the box."""
+    """shape (batch, 10), wave (batch, 5): see `slopes`; logarithm (batch, n, n, n): rho at `nodes`^3 nodes which fill the cube of half edge `reach`
+    about `centre`, both in half widths; beyond it the edge's value holds. half_width [m] of the box."""
 
-    def __init__(self, batch: int, half_width: float, nodes: list[int]) -> None:
+    def __init__(self, batch: int, half_width: float, nodes: int, centre: Sequence[float] = (0.0, 0.0, 0.0), reach: float = 1.0) -> None:
         super().__init__()
         self.batch = batch
         self.half_width = half_width
-        self.nodes = list(nodes)
+        self.nodes = nodes
+        self.centre = (float(centre[0]), float(centre[1]), float(centre[2]))
+        self.reach = reach
         self.shape = nn.Parameter(torch.zeros(batch, ENVELOPE))
         self.wave = nn.Parameter(torch.zeros(batch, WAVE))
-        self.levels = nn.ParameterList(torch.zeros(batch, n, n, n) for n in nodes)
+        self.logarithm = nn.Parameter(torch.zeros(batch, nodes, nodes, nodes))
 
     def forward(self, points: Tensor) -> Tensor:
         """Densities (batch, n) [m-3] at points (n, 3) [m]; nowhere negative."""
@@ -135,18 +138,13 @@ class Fringed(Field):
     def means(self, points: Float[Tensor, "n 3"], edge: float) -> Float[Tensor, "batch n"]:
         """Means over cubes of `edge` [m] centred at `points` [m]: see `density` [m-3]; nowhere negative."""
         x = (points / self.half_width).to(self.shape.dtype)
-        value = density(self.shape, self.wave, x, self.logarithm(x).exp(), edge / self.half_width)
+        value = density(self.shape, self.wave, x, self.free(x), edge / self.half_width)
         return value.clamp_min(0) / self.half_width**3
 
-    def logarithm(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "batch n"]:
-        """rho at `x` in half widths."""
-        nodes = gathered(list(self.levels)).flatten(1)
-        return interpolation(x, self.nodes[-1])(nodes.T.contiguous()).T
+    def free(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "batch n"]:
+        """exp(rho) at `x` in half widths."""
+        between = interpolation((x - torch.tensor(self.centre, dtype=x.dtype)) / self.reach, self.nodes)
+        return between(self.logarithm.flatten(1).T.contiguous()).T.exp()
 
     def settings(self) -> dict[str, Any]:
-        return {"batch": self.batch, "half_width": self.half_width, "nodes": self.nodes}
-
-
-def interpolated(between: SparseMap, levels: list[Tensor]) -> Float[Tensor, "n batch"]:
-    """rho at the points of a prepared interpolation."""
-    return between(gathered(levels).flatten(1).T.contiguous())
+        return {"batch": self.batch, "half_width": self.half_width, "nodes": self.nodes, "centre": self.centre, "reach": self.reach}

@@ -10,15 +10,15 @@ from fieldfit.fields.field import Field
 
 
 class Voxels(Field):
-    """values (batch, side, side, side) at the centres of voxels that fill a cube around the origin, half_width [m]; linear between
+    """values (batch, n, n, n) at the centres of `nodes`^3 voxels that fill a cube around the origin, half_width [m]; linear between
     centres, the outermost value holds to the cube's face, zero beyond."""
 
-    def __init__(self, batch: int, half_width: float, side: int) -> None:
+    def __init__(self, batch: int, half_width: float, nodes: int) -> None:
         super().__init__()
         self.batch = batch
         self.half_width = half_width
-        self.side = side
-        self.values = nn.Parameter(torch.zeros(batch, side, side, side))
+        self.nodes = nodes
+        self.values = nn.Parameter(torch.zeros(batch, nodes, nodes, nodes))
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "batch n"]:
         """Values at points [m]."""
@@ -29,4 +29,4 @@ class Voxels(Field):
         return drawn[0, :, :, 0, 0] * inside
 
     def settings(self) -> dict[str, Any]:
-        return {"batch": self.batch, "half_width": self.half_width, "side": self.side}
+        return {"batch": self.batch, "half_width": self.half_width, "nodes": self.nodes}

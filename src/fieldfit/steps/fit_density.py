@@ -19,10 +19,10 @@ from fieldfit.io.products import open_product, product, write_product
 from fieldfit.types import Status
 
 log = logging.getLogger(__name__)
-LINEAR = "linear propagation (Gauss-Newton) of photon and finite-atom statistics through"
+LINEAR = "linear propagation of photon and atom statistics through"
 STD_METHODS = {
-    "field": f"{LINEAR} envelope, fringe and a coarse free shape",
-    "gaussian": f"{LINEAR} the envelope and a coarse free shape; what else is no Gaussian is not in it",
+    "field": f"{LINEAR} envelope, fringe and a coarse shape; of a free shape: samples",
+    "gaussian": f"{LINEAR} the envelope and a coarse shape; what else is no Gaussian is not in it",
     "mlem": "not measured: MLEM has no error of its own",
     "sirt": "not measured: SIRT has no error of its own",
     "abel": "not measured: rings by MLEM have no error of their own",
@@ -43,8 +43,10 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging) ->
     views = [replace(view, pedestal=float(pedestal)) for view, pedestal in zip(described, shots.pedestal.values, strict=True)]
     found: Densities | None = None
     if good.size:
-        bad = np.isinf(shots.variance.values[good[0]])
-        found = densities(views, shots.electrons.values[good], bad, shots.shot.values[good].tolist(), entry)
+        unusable = np.isinf(shots.variance.values[good])
+        bad = unusable.all(0)
+        hit = unusable & ~bad
+        found = densities(views, shots.electrons.values[good], bad, shots.shot.values[good].tolist(), entry, hit if hit.any() else None)
         for place in good[~found.trusted]:
             status[place] = Status.not_converged
             flagged.append(f"shot {int(shots.shot[place])} is not_converged: the fit of the density has not settled")
@@ -73,7 +75,7 @@ def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: n
     if found is None:
         empty = dict.fromkeys(("density", "density_std"), np.full((shots, side, side, side), np.nan, np.float32))
         lone = dict.fromkeys(("chi2_reduced", "resolution_split_half"), np.full(shots, np.nan))
-        return lone | empty, Fringed(shots, entry.grid.half_width_m, [5])
+        return lone | empty, Fringed(shots, entry.grid.half_width_m, 2)
     values = {}
     keep = np.isin(good, trusted)
     for name, part in found.values.items():

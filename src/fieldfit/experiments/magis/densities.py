@@ -37,10 +37,13 @@ class Densities:
     trusted: np.ndarray
 
 
-def densities(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray, shots: Sequence[int], entry: Imaging) -> Densities:
+def densities(
+    cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray, shots: Sequence[int], entry: Imaging, hit: np.ndarray | None = None
+) -> Densities:
     """Fit the good shots of a block.
 
-    electrons: (shot, view, row, column) above the pedestal; bad: (view, row, column); shots: their numbers.
+    electrons: (shot, view, row, column) above the pedestal; bad: (view, row, column), in all shots; hit: (shot, view, row, column), in one
+    shot, whose electrons are stand-ins; shots: their numbers.
     """
     pedestal = np.array([camera.pedestal for camera in cameras])[:, None, None]
     light = np.where(bad, 0.0, electrons)
@@ -61,7 +64,7 @@ def densities(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray,
     parts, fields = [], []
     for first in range(0, len(shots), TOGETHER):
         at = slice(first, first + TOGETHER)
-        part, field = _together(volume, counts[at], shots[at], starts[at], waves[at], entry)
+        part, field = _together(volume, counts[at], None if hit is None else hit[at], shots[at], starts[at], waves[at], entry)
         parts.append(part)
         fields.append(field)
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -71,22 +74,25 @@ def densities(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray,
 
 
 def _together(
-    volume: Volume, frames: np.ndarray, shots: Sequence[int], starts: Sequence, waves: Sequence, entry: Imaging
+    volume: Volume, frames: np.ndarray, hit: np.ndarray | None, shots: Sequence[int], starts: Sequence, waves: Sequence, entry: Imaging
 ) -> tuple[dict[str, np.ndarray], Fringed | Voxels]:
     counts = pixels_of(volume.fine.projector, torch.from_numpy(frames).to(torch.float32))
+    good = (
+        torch.ones_like(counts) if hit is None else (pixels_of(volume.fine.projector, torch.from_numpy(hit).to(torch.float32)) == 0).to(counts.dtype)
+    )
     if entry.fit.method in ON_VOXELS:
-        plain, voxels = voxel_values(volume, counts, shots, starts, entry)
-        return plain | {"resolution_split_half": split_half(volume, counts, shots, entry)}, voxels
+        plain, voxels = voxel_values(volume, counts, good, shots, starts, entry)
+        return plain | {"resolution_split_half": split_half(volume, counts, good, shots, entry)}, voxels
     if entry.fit.method == "gaussian":
-        fitted = gaussian(volume, counts, starts)
+        fitted = gaussian(volume, counts, good, starts)
     else:
-        fitted = fit_shots(volume, counts, shots, starts, waves, entry.fit, entry.seed)
+        fitted = fit_shots(volume, counts, good, shots, starts, waves, entry.fit, entry.seed)
     field = field_of_fit(volume, fitted)
     axis, side = axis_of(entry.grid), entry.grid.voxels
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
     with torch.no_grad():
         density = field.means(points, 2 * entry.grid.half_width_m / side).reshape(-1, side, side, side).numpy()
-    shown: list[Derived] = [derived(volume, fitted, member, counts[:, member]) for member in range(len(shots))]
+    shown: list[Derived] = [derived(volume, fitted, member, counts[:, member], good[:, member]) for member in range(len(shots))]
     std = np.zeros((len(shots), side**3), np.float32)
     for member, one in enumerate(shown):
         std[member, volume.reported[volume.reported >= 0].numpy()] = one.density_std.numpy()
@@ -94,7 +100,7 @@ def _together(
         "density": density,
         "density_std": std.reshape(density.shape),
         "chi2_reduced": np.array([one.chi2_reduced for one in shown]),
-        "resolution_split_half": split_half(volume, counts, shots, entry),
+        "resolution_split_half": split_half(volume, counts, good, shots, entry),
         "fringe_wave_vector": np.stack([one.values["wave_vector"].numpy() for one in shown]),
         "held_out_deviance": fitted.held_out.numpy(),
         "kept_step": fitted.kept_step.numpy(),
@@ -106,7 +112,7 @@ def _together(
     return values, field
 
 
-def split_half(volume: Volume, counts: torch.Tensor, shots: Sequence[int], entry: Imaging) -> np.ndarray:
+def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: Sequence[int], entry: Imaging) -> np.ndarray:
     """Where two halves of each shot's photons agree (FSC 0.143) [m]: classical reconstructions, each stopped by the other half's photons.
 
     The halves share the atoms, so their correlation never falls below (q/2) / (1 + q/2) with q detected photons an atom.
@@ -114,15 +120,23 @@ def split_half(volume: Volume, counts: torch.Tensor, shots: Sequence[int], entry
     projector = volume.fine.projector
     halves = thinned(counts[projector.pixel], 0.5, shots, entry.seed + 1)
     side = entry.grid.voxels
-    both = [mlem(projector.electrons, projector.pedestal, a, b, 0.5).density for a, b in (halves, halves[::-1])]
+    both = [mlem(projector.electrons, projector.pedestal, a, b, 0.5, good=good[projector.pixel]).density for a, b in (halves, halves[::-1])]
     pairs = ([on_grid(volume, half[:, member], side).reshape(side, side, side) for half in both] for member in range(len(shots)))
     return np.array([resolution(shell_correlation(a, b, projector.pitch)) for a, b in pairs])
 
 
 def _joined(fields: Sequence[Fringed | Voxels]) -> Fringed | Voxels:
-    whole = of_batch(fields[0], sum(field.batch or 1 for field in fields))
-    parts = [field.state_dict() for field in fields]
-    whole.load_state_dict({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+    """One field of all shots; those without a free shape get an empty one."""
+    largest = max(fields, key=lambda field: field.nodes)
+    whole = of_batch(largest, sum(field.batch or 1 for field in fields))
+    first = 0
+    with torch.no_grad():
+        for field in fields:
+            at = slice(first, first + (field.batch or 1))
+            for name, part in field.state_dict().items():
+                if field.nodes == largest.nodes or name != "logarithm":
+                    whole.state_dict()[name][at] = part
+            first = at.stop
     return whole
 
 

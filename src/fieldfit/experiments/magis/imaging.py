@@ -1,14 +1,14 @@
 """Densities of a block of camera shots: the five words wired together.
 
-    field       Gaussian envelope x free multi-resolution logarithm x explicit fringe        fields.fringed
+    field       Gaussian envelope x free shape x explicit fringe                              fields.fringed, fields.correlated
     forward     six (or any number of) thin lenses                                            forward.imaging
     likelihood  Poisson, pedestal inside the mean                                             likelihoods.poisson
-    prior       standard normal on the free logarithm's nodes, in units of PRIOR_STD          priors.ridge
-    fit         Fisher scoring for envelope and fringe, Adam with blind stopping for the rest
+    prior       a correlated field whose spectrum is learned                                  fields.correlated
+    fit         Fisher scoring for envelope and fringe, Gauss-Newton for the free shape       fitting.fisher, experiments.magis.shape
 
-A tenth of the photons, thinned binomially from every pixel, is never fitted: it decides whether the fringe is there and when the free
-logarithm stops. Thinned Poisson counts are independent Poisson counts (Kingman, Poisson Processes, section 5.1). When both are
-decided, envelope and fringe are scored once more on all photons.
+A tenth of the photons, thinned binomially from every pixel, is never fitted: it decides whether the fringe is there, whether a free shape
+pays, on what base, and when it stops. Thinned Poisson counts are independent Poisson counts (Kingman, Poisson Processes, section 5.1). When
+all is decided, envelope and fringe are scored once more on all photons.
 """
 
 import logging
@@ -21,36 +21,39 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldfit.config import DensityFit
+from fieldfit.experiments.magis.iterative import mlem
+from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, held_out_loss
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume
-from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, interpolated, slopes
-from fieldfit.fields.grids import gathered
+from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, slopes
 from fieldfit.fitting.fisher import fit_poisson
-from fieldfit.fitting.fit import Schedule, fit, generator_of
-from fieldfit.forward.imaging import Projector, light
-from fieldfit.likelihoods import poisson
-from fieldfit.priors import ridge
+from fieldfit.fitting.fit import generator_of
+from fieldfit.forward.imaging import light
 
-PRIOR_STD = 0.5  # of the free logarithm, each grid
 MARGIN = 3.0  # log-likelihood of the held-out photons that an explicit fringe, or a free shape, must gain
 SCORING_STEPS = 25
 TOLERANCE = 0.03  # standard deviations
 ROUGH = 0.2  # the same for what is scored again later
-GRID_CAN = 6.0  # |k| size below which the free grids could draw the wave themselves, so that both ways are fitted
-CHECK, PATIENCE = 5, 3  # Adam steps between two looks at the held-out photons, and looks without gain that end the fit
-GLANCE = 20  # steps after which the held-out photons say whether a free shape is worth fitting
-LEAST = 1e-6  # electrons: a mean is never below
+GRID_CAN = 6.0  # |k| size below which a free shape could draw the wave itself, so that both ways are fitted
+GLANCE = 2  # steps on the smaller lattice after which the held-out photons say whether a free shape is worth fitting
+MISFIT = 0.2  # chi-square a pixel beyond 1 at which it is fitted whatever the glance says
+SIEVE = 6  # iterations of MLEM that make a base where a Gaussian is none: few, so that they are smooth
+FLOOR = 1e-3  # of such a base's maximum
+DARK = 12.0  # -rho where no view allows light
+TOGETHER = 4  # free shapes that are fitted at once: they fill the memory
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """parameters (shot, 15): see fields.fringed; levels: nodes of the free logarithm (shot, n, n, n); fringe (shot): whether there is one;
-    held_out (shot): deviance of the held-out photons a pixel; kept_step (shot); converged (shot)."""
+    """parameters (shot, 15): see fields.fringed; shape (shot, sample): exp(rho) at the samples of the fine lattice; shape_std (shot, sample) [m-3]:
+    of the density where a shape is used, zero elsewhere; fringe (shot): whether there is one; held_out (shot): deviance of the held-out
+    photons a pixel; kept_step (shot): of the free shape, 0 without; converged (shot)."""
 
     parameters: Float[Tensor, "shot 15"]
-    levels: list[Tensor]
+    shape: Float[Tensor, "shot sample"]
+    shape_std: Float[Tensor, "shot sample"]
     fringe: Bool[Tensor, "shot"]
     held_out: Float[Tensor, "shot"]
     kept_step: Tensor
@@ -113,14 +116,20 @@ def scored(
     lattice: Lattice,
     half_width: float,
     counts: Float[Tensor, "pixel shot"],
+    good: Float[Tensor, "pixel shot"],
     share: float,
     start: Float[Tensor, "shot 15"],
     free: Tensor | None,
     number: int,
     tolerance: float,
 ) -> tuple[Float[Tensor, "shot 15"], Bool[Tensor, "shot"]]:
-    """(parameters, converged): the first `number` parameters at their likeliest, by Fisher scoring on a `share` of the photons."""
+    """(parameters, converged): the first `number` parameters at their likeliest, by Fisher scoring on a `share` of the photons.
+
+    good: 0 for a pixel that must not count: it is held to be predicted and counted as 1, whatever the parameters.
+    """
     projector = lattice.projector
+    use = good.T
+    masked = bool((good == 0).any())
 
     def whole(some: Tensor, members: Tensor) -> tuple[Tensor, Tensor | None]:
         return torch.cat([some, start[members, number:]], 1), None if free is None else free[members]
@@ -130,17 +139,22 @@ def scored(
         columns = torch.cat([value[:, None], by[:, :number]], 1)
         seen = share * light(projector, columns.reshape(-1, columns.shape[-1]).T.contiguous())
         seen = seen.T.reshape(len(some), number + 1, -1)
-        return (seen[:, 0] + share * projector.pedestal).double().clamp_min(LEAST), seen[:, 1:]
+        return mean_of(seen[:, 0], members), seen[:, 1:] * use[members, None] if masked else seen[:, 1:]
 
     def means(some: Tensor, members: Tensor) -> Tensor:
-        seen = share * light(projector, drawn(lattice, half_width, *whole(some, members)).T.contiguous()).T
-        return (seen + share * projector.pedestal).double().clamp_min(LEAST)
+        return mean_of(share * light(projector, drawn(lattice, half_width, *whole(some, members)).T.contiguous()).T, members)
 
-    found = fit_poisson(model, counts.T.double(), start[:, :number].clone(), SCORING_STEPS, tolerance, means)
+    def mean_of(seen: Tensor, members: Tensor) -> Tensor:
+        mean = (seen + share * projector.pedestal).double().clamp_min(LEAST)
+        return torch.where(use[members] > 0, mean, 1.0) if masked else mean
+
+    found = fit_poisson(model, torch.where(use > 0, counts.T, 1.0).double(), start[:, :number].clone(), SCORING_STEPS, tolerance, means)
     return torch.cat([found.parameters, start[:, number:]], 1), found.converged
 
 
-def with_amplitude(volume: Volume, counts: Float[Tensor, "pixel shot"], share: float, start: Float[Tensor, "shot 15"]) -> Float[Tensor, "shot 15"]:
+def with_amplitude(
+    volume: Volume, counts: Float[Tensor, "pixel shot"], good: Float[Tensor, "pixel shot"], share: float, start: Float[Tensor, "shot 15"]
+) -> Float[Tensor, "shot 15"]:
     """The wave's two amplitudes by linear least squares, all else held: scoring needs a wave that is not zero to move its wave vector."""
     start = start.clone()
     projector = volume.turned.projector
@@ -150,115 +164,118 @@ def with_amplitude(volume: Volume, counts: Float[Tensor, "pixel shot"], share: f
         seen = share * light(projector, drawn(volume.turned, volume.half_width, p, None).T.contiguous()).double()
         mean = (seen[:, 0] + share * projector.pedestal).clamp_min(LEAST)
         columns = seen[:, 1:] - seen[:, :1]
-        weighted = columns / mean[:, None]
+        weighted = columns * (good[:, place].double() / mean)[:, None]
         found = torch.linalg.lstsq(weighted.T @ columns, weighted.T @ (counts[:, place].double() - mean)).solution
         size = float(found.norm())
         start[place, 13:15] = found * (min(1.0, 1.0 / size) if size else 1.0)
     return start
 
 
-def held_out_loss(projector: Projector, held_out: Tensor, share: float, density: Float[Tensor, "sample shot"]) -> Float[Tensor, "shot"]:
-    """Minus log-likelihood of the held-out photons."""
-    mean = share * (light(projector, density) + projector.pedestal[:, None]).clamp_min(LEAST)
-    return poisson(held_out, mean).double().sum(0)
-
-
-def fit_free(
-    lattice: Lattice, nodes: Sequence[int], counts: tuple[Tensor, Tensor], share: float, base: Float[Tensor, "sample shot"], schedule: Schedule
-) -> tuple[list[Tensor], Tensor, Tensor]:
-    """(levels, kept step, held-out loss): the free logarithm on the density `base`, by Adam, stopped blind; zero where it does not pay.
-
-    counts: fitted and held-out photons in the lattice's pixels.
-    """
-    shots, projector, (fitted, held_out) = base.shape[1], lattice.projector, counts
-    levels = [torch.zeros(shots, n, n, n, requires_grad=True) for n in nodes]
-    before = held_out_loss(projector, held_out, share, base)
-
-    def shaped() -> Tensor:
-        return base * interpolated(lattice.between, [PRIOR_STD * level for level in levels]).exp()
-
-    def objective(step: int) -> Tensor:
-        mean = (1 - share) * (light(projector, shaped()) + projector.pedestal[:, None]).clamp_min(LEAST)
-        return poisson(fitted, mean).sum(0) + sum((ridge(level) for level in levels), start=torch.zeros(shots))
-
-    result = fit(
-        [(levels, 1.0)],
-        objective,
-        schedule,
-        lambda: held_out_loss(projector, held_out, share, shaped()),
-    )
-    after = held_out_loss(projector, held_out, share, shaped().detach())
-    pays = after < before - MARGIN
-    log.info("free logarithm: held-out log-likelihood gained %s", (before - after).tolist())
-    kept = [torch.where(pays[:, None, None, None], PRIOR_STD * level.detach(), 0.0) for level in levels]
-    return kept, torch.where(pays, result.kept_step.expand(shots), 0), torch.where(pays, after, before)
-
-
-def wanted(volume: Volume, split: tuple[Tensor, Tensor], share: float, base: Tensor, options: DensityFit) -> Bool[Tensor, "shot"]:
-    """Whether the held-out photons want any free shape: asked on the turned lattice, a third of the cost."""
-    at = volume.turned.projector.pixel
-    _, kept_step, _ = fit_free(
-        volume.turned, volume.coarse, (split[0][at], split[1][at]), share, base, Schedule(GLANCE, options.rate, check=CHECK, patience=2)
-    )
-    return kept_step > 0
-
-
 def fit_shots(
     volume: Volume,
     counts: Float[Tensor, "pixel shot"],
+    good: Float[Tensor, "pixel shot"],
     shots: Sequence[int],
     starts: Sequence[Moments],
     waves: Sequence[Wave | None],
     options: DensityFit,
     seed: int,
 ) -> Fitted:
-    """Fit every shot. counts: all electrons, pedestal included, in all pixels of the binned frames."""
-    half, turned, fine, share = volume.half_width, volume.turned, volume.fine, options.held_out
-    schedule = Schedule(options.steps, options.rate, check=CHECK, patience=PATIENCE)
-    split = thinned(counts, share, shots, seed)
-    fitted, held_out = (part[turned.projector.pixel] for part in split)
-    plain, converged = scored(turned, half, fitted, 1 - share, started(starts, waves, half), None, ENVELOPE, ROUGH)
+    """Fit every shot. counts: all electrons, pedestal included, in all pixels of the binned frames; good: 0 where a shot's pixel must not count."""
+    half, turned, fine = volume.half_width, volume.turned, volume.fine
+    split = thinned(counts, options.held_out, shots, seed)
+    seeds = [seed * 1_000_003 + shot for shot in shots]
+
+    def photons(lattice: Lattice, members: Tensor) -> Photons:
+        at = lattice.projector.pixel[:, None], members
+        return Photons(split[0][at], split[1][at], options.held_out, good[at])
+
+    def density_of(lattice: Lattice, parameters: Tensor) -> Tensor:
+        return drawn(lattice, half, parameters, None).clamp_min(0).T.contiguous()
+
+    def shaped(lattice: Lattice, members: Tensor, base: Tensor, steps: int, with_std: bool) -> Shape:
+        parts = [
+            fit_shape(lattice.projector, lattice.free, photons(lattice, some), part, [seeds[i] for i in some.tolist()], steps, with_std)
+            for some, part in zip(members.split(TOGETHER), base.split(TOGETHER, 1), strict=True)
+        ]
+        return Shape(
+            torch.cat([part.density for part in parts], 1),
+            torch.cat([part.std for part in parts], 1),
+            torch.cat([part.held_out for part in parts]),
+            torch.cat([part.step for part in parts]),
+        )
+
+    every = torch.arange(len(shots))
+    seen = photons(turned, every)
+    plain, converged = scored(turned, half, seen.fitted, seen.good, 1 - seen.share, started(starts, waves, half), None, ENVELOPE, ROUGH)
     chosen, fringe = plain.clone(), torch.zeros(len(shots), dtype=torch.bool)
-    plain_loss = held_out_loss(turned.projector, held_out, share, drawn(turned, half, plain, None).T.contiguous())
+    loss = held_out_loss(turned.projector, seen, density_of(turned, plain))
     tried = torch.tensor([i for i, wave in enumerate(waves) if wave is not None and options.fringe], dtype=torch.long)
     if len(tried):
-        start = with_amplitude(volume, fitted[:, tried], 1 - share, plain[tried])
-        waved, moved = scored(turned, half, fitted[:, tried], 1 - share, start, None, PARAMETERS, ROUGH)
-        loss = held_out_loss(turned.projector, held_out[:, tried], share, drawn(turned, half, waved, None).T.contiguous())
-        wins = (loss < plain_loss[tried] - MARGIN) & moved
+        part = photons(turned, tried)
+        start = with_amplitude(volume, part.fitted, part.good, 1 - part.share, plain[tried])
+        waved, moved = scored(turned, half, part.fitted, part.good, 1 - part.share, start, None, PARAMETERS, ROUGH)
+        wins = (held_out_loss(turned.projector, part, density_of(turned, waved)) < loss[tried] - MARGIN) & moved
         chosen[tried[wins]], fringe[tried[wins]], converged[tried[wins]] = waved[wins], True, moved[wins]
-    fitted, held_out = (part[fine.projector.pixel] for part in split)
-    free = torch.nonzero(wanted(volume, split, share, drawn(turned, half, chosen, None).clamp_min(0).T.contiguous(), options)).flatten()
-    base = drawn(fine, half, chosen, None).clamp_min(0).T.contiguous()
-    loss = held_out_loss(fine.projector, held_out, share, base)
-    levels, kept_step = [torch.zeros(len(shots), n, n, n) for n in volume.nodes], torch.zeros(len(shots), dtype=torch.long)
+    shape, shape_std = torch.ones(len(shots), len(fine.x)), torch.zeros(len(shots), len(fine.x))
+    kept_step = torch.zeros(len(shots), dtype=torch.long)
+    seen = photons(fine, every)
+    base = density_of(fine, chosen)
+    loss = held_out_loss(fine.projector, seen, base)
+
+    def take(members: Tensor, found: Shape, own: Tensor) -> None:
+        """Keep what was found where the held-out photons are likelier by a margin; own: the parameters that its base had."""
+        pays = found.held_out < loss[members] - MARGIN
+        at = members[pays]
+        log.info("free shape of shots %s: held-out log-likelihood gains %s", [shots[i] for i in members], (loss[members] - found.held_out).tolist())
+        smooth = drawn(fine, half, own[pays], None).clamp_min(torch.finfo(torch.float32).tiny)
+        shape[at] = (found.density.T[pays] / smooth).clamp(math.exp(-DARK), math.exp(2 * DARK))
+        shape_std[at], loss[at], kept_step[at], chosen[at] = found.std.T[pays], found.held_out[pays], found.step[pays], own[pays]
+
+    lattice = min(turned, fine, key=lambda lattice: len(lattice.x))
+    glance = shaped(lattice, every, density_of(lattice, chosen), GLANCE, False)
+    # What the smaller lattice cannot carry, a fine wave for one, shows in the residuals.
+    mean = (1 - seen.share) * (light(fine.projector, base) + fine.projector.pedestal[:, None]).clamp_min(LEAST)
+    misfit = (seen.good * (seen.fitted - mean).square() / mean).sum(0) / seen.good.sum(0) - 1
+    free = torch.nonzero((glance.step > 0) | (misfit > MISFIT)).flatten()
     if len(free):
-        found, kept_step[free], loss[free] = fit_free(fine, volume.nodes, (fitted[:, free], held_out[:, free]), share, base[:, free], schedule)
-        for level, new in zip(levels, found, strict=True):
-            level[free] = new
-    # A wave longer than the cloud may only be a shape that is no Gaussian: the free grids are offered the same photons without it.
+        take(free, shaped(fine, free, base[:, free], options.steps, True), chosen[free])
+        # A Gaussian is a poor base for what is compact and bright: a few iterations of MLEM are another, where MLEM predicts the photons better.
+        own = photons(fine, free)
+        view = fine.projector.electrons, fine.projector.pedestal
+        classical = mlem(*view, own.fitted, own.held_out, 1 - own.share, good=own.good)
+        better = held_out_loss(fine.projector, own, classical.density) < loss[free] - MARGIN
+        at = free[better]
+        if len(at):
+            own = photons(fine, at)
+            rough = mlem(*view, own.fitted, own.held_out, 1 - own.share, most=SIEVE, good=own.good).density
+            was = loss[at].clone()
+            take(at, shaped(fine, at, rough + FLOOR * rough.amax(0), options.steps, True), plain[at])
+            fringe[at[loss[at] < was]] = False
+    # Where a wave not much shorter than the cloud still wants a free shape, it may only be a part of one that is no Gaussian: a shape is offered
+    # the same photons without it, and the wave must be worth its margin.
     size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / half
-    doubtful = torch.nonzero(fringe & (chosen[:, 10:13].norm(dim=1) * size < GRID_CAN)).flatten()
+    doubtful = torch.nonzero(fringe & (kept_step > 0) & (chosen[:, 10:13].norm(dim=1) * size < GRID_CAN)).flatten()
     if len(doubtful):
-        base = drawn(fine, half, plain[doubtful], None).T.contiguous()
-        other, other_step, other_loss = fit_free(fine, volume.nodes, (fitted[:, doubtful], held_out[:, doubtful]), share, base, schedule)
-        without = loss[doubtful] > other_loss - MARGIN
-        at = doubtful[without]
-        chosen[at], fringe[at], kept_step[at], loss[at] = plain[at], False, other_step[without], other_loss[without]
-        for level, new in zip(levels, other, strict=True):
-            level[at] = new[without]
+        loss[doubtful] += 2 * MARGIN
+        was = loss[doubtful].clone()
+        take(doubtful, shaped(fine, doubtful, density_of(fine, plain[doubtful]), options.steps, True), plain[doubtful])
+        won = loss[doubtful] < was
+        fringe[doubtful[won]] = False
+        loss[doubtful[~won]] -= 2 * MARGIN
     final, sure = chosen.clone(), converged.clone()
     for number, has_wave in ((PARAMETERS, True), (ENVELOPE, False)):
-        for shaped in (True, False):
-            group = torch.nonzero((fringe == has_wave) & ((kept_step > 0) == shaped)).flatten()
-            if len(group):
-                lattice = fine if shaped else turned
-                shape = interpolated(lattice.between, [level[group] for level in levels]).exp().T.contiguous() if shaped else None
-                every = counts[lattice.projector.pixel][:, group]
-                final[group], sure[group] = scored(lattice, half, every, 1.0, chosen[group], shape, number, TOLERANCE)
+        for has_shape in (True, False):
+            group = torch.nonzero((fringe == has_wave) & ((kept_step > 0) == has_shape)).flatten()
+            if not len(group) or (has_shape and not has_wave):
+                continue  # the envelope of a free shape is its base: there is nothing left to score
+            used = fine if has_shape else turned
+            pixels = used.projector.pixel[:, None], group
+            with_shape = shape[group] if has_shape else None
+            final[group], sure[group] = scored(used, half, counts[pixels], good[pixels], 1.0, chosen[group], with_shape, number, TOLERANCE)
     final[~fringe, ENVELOPE:] = 0
-    floor = (held_out - torch.xlogy(held_out, held_out)).double().sum(0)
-    return Fitted(final, levels, fringe, 2 * (loss - floor) / len(fitted), kept_step, sure)
+    floor = (seen.good * (seen.held_out - torch.xlogy(seen.held_out, seen.held_out))).double().sum(0)
+    return Fitted(final, shape, shape_std, fringe, 2 * (loss - floor) / seen.good.sum(0), kept_step, sure)
 
 
 def lattice_of(volume: Volume, fitted: Fitted, member: int) -> Lattice:
@@ -267,12 +284,25 @@ def lattice_of(volume: Volume, fitted: Fitted, member: int) -> Lattice:
 
 
 def field_of_fit(volume: Volume, fitted: Fitted) -> Fringed:
-    """The fitted field: every shot a member of its batch."""
-    field = Fringed(len(fitted.parameters), volume.half_width, [volume.nodes[-1]])
+    """The fitted field: every shot a member of its batch. The nodes of the free shapes are the voxels around all samples."""
+    shots, side = len(fitted.parameters), volume.side
+    free = torch.nonzero(fitted.kept_step > 0).flatten()
+    if not len(free):
+        field = Fringed(shots, volume.half_width, 2)
+    else:
+        voxels = torch.stack(torch.unravel_index(volume.boxed, (side, side, side)), 1)
+        low, high = voxels.amin(0), voxels.amax(0)
+        nodes = int((high - low).amax()) + 1
+        low = torch.minimum(low, torch.tensor(side - nodes))
+        centre = (2 * low + nodes) / side - 1
+        field = Fringed(shots, volume.half_width, nodes, (float(centre[0]), float(centre[1]), float(centre[2])), (nodes - 1) / side)
+        at = voxels - low
+        with torch.no_grad():
+            field.logarithm[free] = -DARK
+            field.logarithm[free[:, None], at[:, 0], at[:, 1], at[:, 2]] = fitted.shape[free, : len(at)].log()
     with torch.no_grad():
         field.shape.copy_(fitted.parameters[:, :ENVELOPE])
         field.wave.copy_(fitted.parameters[:, ENVELOPE:])
-        field.levels[0].copy_(gathered(fitted.levels))
     return field
 
 
@@ -282,7 +312,8 @@ def only(fitted: Fitted, member: int) -> Fitted:
     return replace(
         fitted,
         parameters=fitted.parameters[at],
-        levels=[level[at] for level in fitted.levels],
+        shape=fitted.shape[at],
+        shape_std=fitted.shape_std[at],
         fringe=fitted.fringe[at],
         held_out=fitted.held_out[at],
         kept_step=fitted.kept_step[at],

@@ -6,7 +6,8 @@
 
 J has a column for each parameter of envelope and fringe and for each node of a coarse grid of the free logarithm, whose prior
 width is the one that makes the data most probable (evidence: MacKay, Neural Computation 4, 415 (1992), section 2). So every quantity is
-marginal over shapes coarser than the grid; finer structure of the free logarithm is not propagated.
+marginal over shapes coarser than the grid. Where a free shape is used, the density's own standard deviation is that of samples of the
+posterior (experiments.magis.shape).
 
 The wavefront: Zernike terms of the fringe phase over the disc transverse to the wave vector, of radius two envelope sizes,
 by one Gauss-Newton step from zero. Piston is the phase itself, tilts belong to the wave vector.
@@ -19,9 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldfit.experiments.magis.imaging import LEAST, Fitted, lattice_of, sampled
+from fieldfit.experiments.magis.imaging import Fitted, lattice_of, sampled
+from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.volume import Volume
-from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, interpolated, slopes
+from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, slopes
 from fieldfit.forward.imaging import Projector, back_projected, light
 
 COARSE = 4  # nodes along each edge of the coarse shape grid
@@ -45,24 +47,25 @@ class Derived:
     shape_std: float
 
 
-def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "all"]) -> Derived:
-    """Everything that is reported of one shot. counts: all electrons, pedestal included, in all pixels of the binned frames."""
+def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "all"], good: Float[Tensor, "all"]) -> Derived:
+    """Everything that is reported of one shot. counts: all electrons, pedestal included, in all pixels of the binned frames; good: 0 where
+    a pixel must not count."""
     lattice, half = lattice_of(volume, fitted, member), volume.half_width
     projector = lattice.projector
-    counts = counts[projector.pixel]
+    counts, good = counts[projector.pixel], good[projector.pixel]
     p = fitted.parameters[member : member + 1]
-    levels = [level[member : member + 1] for level in fitted.levels]
+    has_shape = bool(fitted.kept_step[member])
+    free = fitted.shape[member : member + 1] if has_shape else torch.ones(1, len(lattice.x))
     number = PARAMETERS if fitted.fringe[member] else ENVELOPE
-    logarithm = interpolated(lattice.between, levels)
-    density, by = sampled(lattice, half, p, logarithm.T.exp())
+    density, by = sampled(lattice, half, p, free)
     atoms = density[0].clamp_min(0)
     shapes = _shapes(lattice.x, atoms)
     extra = _wavefront(lattice.x, p, density, by) if number == PARAMETERS else by[0, :0]
     columns = torch.cat([by[0, :number], extra, atoms * shapes.at(lattice.x)]).T.contiguous()
     mean = (light(projector, atoms[:, None])[:, 0] + projector.pedestal).clamp_min(LEAST)
     jacobian = light(projector, columns)
-    scale = (jacobian.square() / mean[:, None]).double().sum(0).sqrt().clamp_min(1e-30)
-    jacobian = (jacobian / scale.float()) / mean.sqrt()[:, None]
+    scale = (jacobian.square() * (good / mean)[:, None]).double().sum(0).sqrt().clamp_min(1e-30)
+    jacobian = (jacobian / scale.float()) * (good / mean.sqrt())[:, None]
     information = (jacobian.T @ jacobian).double()
     gradient = jacobian.T.double() @ ((counts - mean) / mean.sqrt()).double()
     score = back_projected(projector, jacobian / mean.sqrt()[:, None])
@@ -71,7 +74,7 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
     main = torch.cat([torch.arange(number), torch.arange(number + waves, len(scale))])
     shape = torch.zeros(len(main), dtype=torch.bool)
     shape[number:] = True
-    drawn = _drawn_shape(logarithm[:, 0], atoms)
+    drawn = _drawn_shape(free[0].log(), atoms) if has_shape else 0.0
     width = max(_evidence(information[main][:, main], gradient[main], scale[main], shape), drawn)
     prior = torch.zeros(len(scale), dtype=torch.float64)
     prior[number + waves :] = 1 / (width * scale[number + waves :]).square()
@@ -87,8 +90,9 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
         at = slice(number, number + waves)
         values["wavefront"] = (inverse @ gradient)[at] / scale[at]
         stds["wavefront"] = (inverse + inverse @ atomic @ inverse).diagonal()[at].sqrt() / scale[at]
-    std = _density_std(volume, p, levels, shapes, covariance, number)
-    return Derived(values, stds, std, _chi2(projector, counts, mean, atoms, number), width)
+    inside = volume.reported >= 0
+    std = fitted.shape_std[member][inside] if has_shape else _density_std(volume, p, shapes, covariance, number)
+    return Derived(values, stds, std, _chi2(projector, counts, mean, good, atoms, number), width)
 
 
 @dataclass(frozen=True)
@@ -191,14 +195,13 @@ def _quantities(half: float, p: Tensor, covariance: Tensor, number: int) -> tupl
     return values, stds
 
 
-def _density_std(volume: Volume, p: Tensor, levels: list[Tensor], shapes: _Shapes, covariance: Tensor, number: int) -> Tensor:
-    """Standard deviation of the means over the reported voxels."""
+def _density_std(volume: Volume, p: Tensor, shapes: _Shapes, covariance: Tensor, number: int) -> Tensor:
+    """Standard deviation of the means over the reported voxels, of a density without a free shape."""
     fine, half = volume.fine, volume.half_width
     inside = torch.nonzero(volume.reported >= 0).flatten()
     x = fine.x[inside]
     q = p.to(torch.float32)
-    free = interpolated(fine.between, levels)[inside].T.exp() if any(level.any() for level in levels) else torch.ones(1, len(x))
-    density, by = slopes(q[:, :ENVELOPE], q[:, ENVELOPE:], x, free, fine.projector.pitch / half)
+    density, by = slopes(q[:, :ENVELOPE], q[:, ENVELOPE:], x, torch.ones(1, len(x)), fine.projector.pitch / half)
     columns = torch.cat([by[0, :number], density.clamp_min(0) * shapes.at(x)]) / half**3
     scale = covariance.diagonal().sqrt().clamp_min(1e-30)
     values, vectors = torch.linalg.eigh(covariance / torch.outer(scale, scale))
@@ -206,9 +209,9 @@ def _density_std(volume: Volume, p: Tensor, levels: list[Tensor], shapes: _Shape
     return (root.float().T @ columns).square().sum(0).sqrt()
 
 
-def _chi2(projector: Projector, counts: Tensor, mean: Tensor, atoms: Tensor, number: int) -> float:
+def _chi2(projector: Projector, counts: Tensor, mean: Tensor, good: Tensor, atoms: Tensor, number: int) -> float:
     """Pearson chi-square a degree of freedom; a pixel's variance includes its own share of the finite atoms."""
     a = projector.electrons.matrix
     squared = torch.sparse_csr_tensor(a.crow_indices(), a.col_indices(), a.values().square() / projector.volume, a.shape)
     variance = mean + (squared @ atoms[:, None])[:, 0]
-    return float(((counts - mean).square() / variance).double().sum() / (len(counts) - number))
+    return float((good * (counts - mean).square() / variance).double().sum() / (float(good.sum()) - number))

@@ -21,23 +21,22 @@ from torch import Tensor
 
 from fieldfit.config import Grid
 from fieldfit.experiments.magis.start import Moments, View, Wave, views_of
-from fieldfit.fields.fringed import interpolation
+from fieldfit.fields.correlated import Correlated, correlated
 from fieldfit.forward.imaging import Projector, build_projector
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import pixel_position
-from fieldfit.geometry.sparse import SparseMap
 
 log = logging.getLogger(__name__)
 
 MARGIN = 8  # the fitted box is wider than the reported one by an eighth of it on each side: light from there reaches the pixels too
 REACH = 4.0  # standard deviations of the envelope that are kept: 1e-3 of a Gaussian cloud lies beyond
-WINDOW = 9  # pixels that are summed before silhouettes are cut
-SILHOUETTE_SIGMA = 5.0
+WINDOW, WIDE = 5, 17  # pixels over which light is looked for where silhouettes are cut: everywhere, and inside an envelope
+SILHOUETTE_SIGMA = {WINDOW: 5.0, WIDE: 3.0}
+DIM = 0.012  # of the peak light: exp(-z^2 / 2) at z = 3
 STEEP = 0.9  # |k| h above which the fine lattice is interlaced with a second one, half a voxel off along x, y and z: it lies along the axes
 PIXELS_A_PERIOD = 7.0  # binned pixels that a fringe period must span at least; a sinc(1/7) costs 3 % of contrast
 STEP_OF_WAVE = 2.0  # |k| h of the turned lattice
 STEPS_OF_SIZE = 6.0  # of the turned lattice, in the envelope's smallest standard deviation
-COARSE = 4  # grids of the free logarithm that the turned lattice can carry
 TURNS = 500  # orientations that are tried
 ORDERS = np.array([order for order in itertools.product(range(-3, 4), repeat=3) if any(order)])  # of the ghosts that are looked at
 GHOSTS = 2e-3  # of the wave's power in the views that its ghosts may have: that share of the contrast is lost
@@ -46,23 +45,23 @@ FINEST = 0.9  # of the reported pitch: the turned lattice is never finer
 
 @dataclass(frozen=True)
 class Lattice:
-    """projector: from these samples to the pixels; x (sample, 3): where they are, in half widths; between: to them from the finest of its nodes."""
+    """projector: from these samples to the pixels; x (sample, 3): where they are, in half widths; free: the random field of free shapes on them."""
 
     projector: Projector
     x: Float[Tensor, "sample 3"]
-    between: SparseMap
+    free: Correlated
 
 
 @dataclass(frozen=True)
 class Volume:
-    """half_width [m] of the fitted box; nodes: of the free logarithm's grids on `fine`, coarse to fine; coarse: of those on `turned`;
+    """half_width [m] of the fitted box; side: voxels along its edge; boxed: index of each voxel sample of `fine` in the box (side^3);
     reported: index of each sample of `fine` in the reported grid (voxels^3), -1 outside it and for the samples of an interlaced lattice."""
 
     fine: Lattice
     turned: Lattice
     half_width: float
-    nodes: tuple[int, ...]
-    coarse: tuple[int, ...]
+    side: int
+    boxed: Tensor
     reported: Tensor
 
 
@@ -81,7 +80,7 @@ def volume_of(
     grid: Grid,
     photons_per_atom: float,
 ) -> Volume:
-    """Samples inside an envelope of any shot or inside the silhouettes of all views, and their projectors.
+    """Samples inside the silhouettes of all views, fainter ones inside the envelope of a shot, and their projectors.
 
     electrons: (shot, view, row, column) above the pedestal; bad: (view, row, column).
     """
@@ -91,30 +90,30 @@ def volume_of(
     axis = (np.arange(side) + 0.5) * pitch - 0.5 * side * pitch
     half_width = 0.5 * side * pitch
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    keep = _inside_silhouettes(cameras, electrons, bad, points) | _inside_envelopes(starts, points)
+    around = _inside_envelopes(starts, points)
+    keep = _inside_silhouettes(cameras, electrons, bad, points, WINDOW)
+    keep[around] |= _inside_silhouettes(cameras, electrons, bad, points[around], WIDE)
     index = np.flatnonzero(keep)
     steepest = max((float(np.linalg.norm(wave.vector)) for wave in waves if wave), default=0.0)
     lattices = 2 if steepest * pitch > STEEP else 1
     centres = np.concatenate([points[index] + 0.5 * pitch * shifted for shifted in range(lattices)])
     binning = _binning(cameras, pitch, waves)
     use = torch.from_numpy(~bad)
-    nodes = tuple(n for n in (5, 9, 17, 33, 49) if n <= side // 2 + 1)
+    length = float(np.sqrt(np.median([np.trace(start.covariance) / 3 for start in starts])))
 
-    def lattice(at: np.ndarray, edge: float, each: float, finest: int) -> Lattice:
+    def lattice(at: np.ndarray, number: np.ndarray, layers: int, edge: float) -> Lattice:
         where = torch.from_numpy(at)
-        x = (where / half_width).to(torch.float32)
-        projector = build_projector(cameras, where.to(torch.float32), edge, photons_per_atom, binning, use, each)
-        return Lattice(projector, x, interpolation(x, finest))
+        projector = build_projector(cameras, where.to(torch.float32), edge, photons_per_atom, binning, use, edge**3 / layers)
+        return Lattice(projector, (where / half_width).to(torch.float32), correlated(torch.from_numpy(number), layers, edge, length))
 
     i, j, k = np.unravel_index(index, (side, side, side))
     places = np.stack([i, j, k]) - pad
     inside = ((places >= 0) & (places < grid.voxels)).all(0)
     reported = np.where(inside, (places[0] * grid.voxels + places[1]) * grid.voxels + places[2], -1)
     reported = np.concatenate([reported] + [np.full(len(reported), -1)] * (lattices - 1))
-    fine = lattice(centres, pitch, pitch**3 / lattices, nodes[-1])
-    samples, edge = _turned(cameras, starts, waves, pitch, binning)
-    coarse = nodes[:COARSE]
-    return Volume(fine, lattice(samples, edge, edge**3, coarse[-1]), half_width, nodes, coarse, torch.from_numpy(reported))
+    fine = lattice(centres, np.stack([i, j, k], 1), lattices, pitch)
+    samples, number, edge = _turned(cameras, starts, waves, pitch, binning)
+    return Volume(fine, lattice(samples, number, 1, edge), half_width, side, torch.from_numpy(index), torch.from_numpy(reported))
 
 
 def on_grid(volume: Volume, values: Float[Tensor, "sample"], side: int) -> np.ndarray:
@@ -146,8 +145,8 @@ def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarr
 
 def _turned(
     cameras: Sequence[Camera], starts: Sequence[Moments], waves: Sequence[Wave | None], pitch: float, binning: int
-) -> tuple[np.ndarray, float]:
-    """(samples (n, 3), their spacing) [m] of the lattice whose ghosts the views see least."""
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """(samples (n, 3) [m], their numbers along the lattice's axes (n, 3), spacing [m]) of the lattice whose ghosts the views see least."""
     vectors = np.array([wave.vector for wave in waves if wave]).reshape(-1, 3)
     size = np.sqrt(min(np.linalg.eigvalsh(start.covariance)[0] for start in starts))
     steepest = np.linalg.norm(vectors, axis=1).max(initial=0)
@@ -166,9 +165,11 @@ def _turned(
     centre = np.mean([start.centre for start in starts], 0)
     reach = max(float(np.linalg.norm(start.centre - centre)) + REACH * np.sqrt(np.linalg.eigvalsh(start.covariance)[-1]) for start in starts)
     number = int(np.ceil(reach / step))
-    along = np.arange(-number, number + 1) * step
-    samples = centre + np.stack(np.meshgrid(along, along, along, indexing="ij"), -1).reshape(-1, 3) @ axes.T
-    return samples[_inside_envelopes(starts, samples)], float(step)
+    along = np.arange(-number, number + 1)
+    places = np.stack(np.meshgrid(along, along, along, indexing="ij"), -1).reshape(-1, 3)
+    samples = centre + step * places @ axes.T
+    inside = _inside_envelopes(starts, samples)
+    return samples[inside], places[inside], float(step)
 
 
 def _seen_from(views: Sequence[View], binning: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -200,16 +201,23 @@ def _binning(cameras: Sequence[Camera], pitch: float, waves: Sequence[Wave | Non
     return max(1, int(min(pitch, shortest / PIXELS_A_PERIOD) / pixel))
 
 
-def _inside_silhouettes(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _inside_silhouettes(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray, points: np.ndarray, window: int) -> np.ndarray:
+    """Points that no view shows dark and two views show at all, light being summed over squares of `window` pixels and the shots.
+
+    Inside an envelope (`window` is WIDE) a view says nothing where what it calls dark would cut the envelope's own wings.
+    """
     total = np.where(bad, 0.0, electrons.sum(0))
-    keep = np.ones(len(points), bool)
+    keep, views = np.ones(len(points), bool), np.zeros(len(points), int)
     at = torch.from_numpy(points)
     for camera, image in zip(cameras, total, strict=True):
-        noise = np.sqrt(np.maximum(uniform_filter(image, WINDOW), 0) + camera.pedestal * len(electrons)) / WINDOW
-        bright = uniform_filter((uniform_filter(image, WINDOW) > SILHOUETTE_SIGMA * noise).astype(np.float32), WINDOW) > 0
         row, column, _ = (value.numpy() for value in pixel_position(camera, at))
         inside = (row >= 0) & (row < camera.rows) & (column >= 0) & (column < camera.columns)
-        seen = np.zeros(len(points), bool)
-        seen[inside] = bright[row[inside].astype(int), column[inside].astype(int)]
-        keep &= seen
-    return keep
+        views += inside
+        light = uniform_filter(image, window)
+        dark = SILHOUETTE_SIGMA[window] * np.sqrt(camera.pedestal * len(electrons)) / window
+        if window == WIDE and dark > DIM * light.max():
+            continue
+        noise = np.sqrt(np.maximum(light, 0) + camera.pedestal * len(electrons)) / window
+        bright = uniform_filter((light > SILHOUETTE_SIGMA[window] * noise).astype(np.float32), window) > 0
+        keep[inside] &= bright[row[inside].astype(int), column[inside].astype(int)]
+    return keep & (views >= min(2, len(cameras)))

@@ -1,0 +1,143 @@
+"""A random field on a lattice whose power spectrum the data teach: smooth where they are smooth, waves where they show waves.
+
+    u = F^-1 [ A(k) F[z] ],   z white noise: standard normal, one number a place of the box        (correlated field)
+    A^2(k) <- A^2(k) ( a I(|k|) + sum [|z|^2 - gamma (1 - gamma)] ) / ( a + sum gamma^2 ),   gamma = 1 - posterior variance of z
+
+The sums run over neighbouring wave vectors, as far apart as the cloud's own extent blurs them; gamma is how much of a mode the data
+have measured (MacKay, Neural Computation 4, 415 (1992)), so that power is learned from what is seen, in every direction on its own. A
+direction that no view sees takes the power I of its shell, pooled over what is seen of it with outliers held down: one strong wave does not lend
+its power to all directions. Ensslin and Frommert, Phys. Rev. D 83, 105014 (2011), call it the critical filter; NIFTy (Arras et al. 2019)
+draws such fields.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+PADDING = 0.15  # of the samples' extent: the box is periodic
+FALL = 6.0  # power law that the spectrum starts with, beyond the inverse of its length
+POOLED = 20.0  # modes that a shell's power counts for, beside a mode's own neighbourhood
+NEAR = 0.7  # width of the neighbourhood, in inverse lengths
+STEEPEST = 30.0  # largest change of a power in one go
+SLOW = 0.7  # exponent of the change: an update that overshoots would swing
+
+
+@dataclass(frozen=True)
+class Correlated:
+    """size: places of the periodic box along each axis; step: between them [m]; place (sample): of each sample in the flattened box;
+    layers: 1, or 2 where the samples are followed by as many half a step further along all axes; length [m]: over which the field is smooth;
+    wave_number (i, j, k) [rad/m] and twin (i, j, k): 2 where a mode of the half spectrum stands for its mirror image too."""
+
+    size: tuple[int, int, int]
+    step: float
+    place: Int[Tensor, "sample"]
+    layers: int
+    length: float
+    wave_number: Float[Tensor, "i j k"]
+    twin: Float[Tensor, "i j k"]
+
+    def drawn(self, white: Float[Tensor, "batch x y z"], amplitude: Float[Tensor, "batch i j k"]) -> Float[Tensor, "sample batch"]:
+        """The field at the samples."""
+        spectrum = torch.fft.rfftn(white, dim=(1, 2, 3)) * amplitude
+        layers = [torch.fft.irfftn(spectrum * shift, s=self.size, dim=(1, 2, 3)).flatten(1)[:, self.place] for shift in self._shifts(white)]
+        return torch.cat(layers, 1).T.contiguous()
+
+    def adjoint(self, values: Float[Tensor, "sample batch"], amplitude: Float[Tensor, "batch i j k"]) -> Float[Tensor, "batch x y z"]:
+        """Adjoint of `drawn` in its white noise."""
+        total = torch.zeros((), dtype=values.dtype)
+        for part, shift in zip(values.chunk(self.layers), self._shifts(values), strict=True):
+            box = values.new_zeros(values.shape[1], math.prod(self.size))
+            box[:, self.place] = part.T
+            spectrum = torch.fft.rfftn(box.reshape(-1, *self.size), dim=(1, 2, 3))
+            total = total + torch.fft.irfftn(
+                spectrum * amplitude * (shift.conj() if isinstance(shift, Tensor) else shift), s=self.size, dim=(1, 2, 3)
+            )
+        return total
+
+    def _shifts(self, like: Tensor) -> list[Tensor | float]:
+        """Factors that move the field to each layer of samples."""
+        if self.layers == 1:
+            return [1.0]
+        angles = [torch.fft.fftfreq(n) * math.pi for n in self.size[:2]] + [torch.fft.rfftfreq(self.size[2]) * math.pi]
+        angle = angles[0][:, None, None] + angles[1][:, None] + angles[2]
+        return [1.0, torch.polar(torch.ones_like(angle), angle).to(torch.complex128 if like.dtype == torch.float64 else torch.complex64)]
+
+
+def correlated(index: Int[Tensor, "sample 3"], layers: int, step: float, length: float) -> Correlated:
+    """For samples at `index` (of the first layer) of a cubic lattice."""
+    at = index - index.amin(0)
+    reach = at.amax(0) + 1
+    size = tuple(next_fast_len(math.ceil((1 + PADDING) * float(n)) + 2, real=True) for n in reach)
+    place = (at[:, 0] * size[1] + at[:, 1]) * size[2] + at[:, 2]
+    k = [2 * np.pi * np.fft.fftfreq(n, step) for n in size[:2]] + [2 * np.pi * np.fft.rfftfreq(size[2], step)]
+    wave_number = np.sqrt(k[0][:, None, None] ** 2 + k[1][:, None] ** 2 + k[2] ** 2)
+    half = np.fft.rfftfreq(size[2])
+    twin = np.broadcast_to(np.where((half == 0) | (half == 0.5), 1.0, 2.0), wave_number.shape).copy()
+    return Correlated((size[0], size[1], size[2]), step, place, layers, length, torch.from_numpy(wave_number).float(), torch.from_numpy(twin).float())
+
+
+def smooth_amplitude(field: Correlated, rms: float) -> Float[Tensor, "i j k"]:
+    """Square root of a spectrum that falls as k^-FALL beyond 1 / length, with `rms` in all."""
+    power = (1 + (field.wave_number * field.length) ** 2) ** (-FALL / 2)
+    return (power * math.prod(field.size) * rms**2 / (power * field.twin).sum()).sqrt()
+
+
+def learned(
+    field: Correlated,
+    white: Float[Tensor, "batch x y z"],
+    probe: Float[Tensor, "batch x y z"],
+    drawn: Float[Tensor, "batch x y z"],
+    amplitude: Float[Tensor, "batch i j k"],
+) -> tuple[Float[Tensor, "batch x y z"], Float[Tensor, "batch i j k"], Float[Tensor, "batch i j k"]]:
+    """(white noise, amplitude, information) after one update of the spectra, the field itself unchanged.
+
+    information: of the data on each mode of the white noise, in units of the prior's, gamma / (1 - gamma).
+
+    drawn: samples of the posterior of the white noise; probe: the prior's part of what they were drawn from. Their correlation tells
+    how much of a mode is not measured, with little noise where that is nearly all of it.
+    """
+    places = math.prod(field.size)
+    spectra = [torch.fft.rfftn(part, dim=(1, 2, 3)) for part in (white, probe, drawn)]
+    modes, power = _near(field, spectra[0].abs().square() / places)
+    _, measured = _near(field, (spectra[1].conj() * (spectra[1] - spectra[2])).real / places)
+    gamma = (measured / modes).clamp(0, 1)
+    # A mode's estimate without prior has the square P z^2 / gamma^2, of which P (1 - gamma) / gamma is noise; weights gamma^2.
+    own, seen = power - modes * gamma * (1 - gamma), modes * gamma.square()
+    shell = torch.round(field.wave_number * field.length).long().flatten()
+    factors = []
+    for had, of in zip(own, seen, strict=True):
+        ratio = ((1 + had.clamp_min(0)) / (1 + of)).log()
+        weight = (of + 1e-3) * field.twin
+        typical = (_summed(shell, ratio * weight) / _summed(shell, weight))[shell].reshape(ratio.shape)
+        held = field.twin / (1 + (2 * (ratio - typical)).exp())
+        pooled = (_summed(shell, had * held) / (_summed(shell, of * held) + 1e-6))[shell].reshape(ratio.shape)
+        factor = (POOLED * pooled.clamp(1 / STEEPEST, STEEPEST) + had) / (POOLED + of)
+        factors.append(factor.clamp(1 / STEEPEST, STEEPEST) ** SLOW)
+    factor = torch.stack(factors)
+    information = gamma / (1 - gamma).clamp_min(1e-5) * factor
+    return torch.fft.irfftn(spectra[0] / factor.sqrt(), s=field.size, dim=(1, 2, 3)), amplitude * factor.sqrt(), information
+
+
+def damped(field: Correlated, white: Float[Tensor, "batch x y z"], information: Float[Tensor, "batch i j k"]) -> Float[Tensor, "batch x y z"]:
+    """White noise with each mode over 1 + information: the inverse of the posterior's precision, were that the same everywhere."""
+    return torch.fft.irfftn(torch.fft.rfftn(white, dim=(1, 2, 3)) / (1 + information), s=field.size, dim=(1, 2, 3))
+
+
+def _near(field: Correlated, values: Float[Tensor, "batch i j k"]) -> tuple[float, Float[Tensor, "batch i j k"]]:
+    """(modes in a neighbourhood, sums over Gaussian neighbourhoods in the space of wave vectors), by a window in space."""
+    widths = [NEAR / field.length * n * field.step / (2 * math.pi) for n in field.size]  # in modes
+    window = torch.ones(())
+    for width, n in zip(widths, field.size, strict=True):
+        window = window[..., None] * torch.exp(-0.5 * (2 * math.pi * width * torch.fft.fftfreq(n)) ** 2)
+    spread = torch.fft.irfftn(values.to(torch.complex64), s=field.size, dim=(1, 2, 3)) * window
+    number = (2 * math.pi) ** 1.5 * math.prod(max(width, (2 * math.pi) ** -0.5) for width in widths)  # modes in a neighbourhood, one at least
+    return number, torch.fft.rfftn(spread, dim=(1, 2, 3)).real.clamp_min(0) * number
+
+
+def _summed(shell: Int[Tensor, "mode"], values: Tensor) -> Tensor:
+    return torch.bincount(shell, values.flatten().double()).float()

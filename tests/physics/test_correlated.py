@@ -1,0 +1,100 @@
+"""Correlated fields: their operator has its adjoint, their spectra are learned from what is seen, in every direction on its own."""
+
+import math
+
+import pytest
+import torch
+
+from fieldfit.fields.correlated import Correlated, correlated, damped, learned, smooth_amplitude
+
+STEP, SIDE = 50e-6, 18
+
+
+def cube(side: int = SIDE, layers: int = 1, length: float = 2e-4) -> Correlated:
+    axis = torch.arange(side)
+    return correlated(torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3), layers, STEP, length)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_adjoint_is_the_adjoint(layers: int) -> None:
+    field = cube(layers=layers)
+    generator = torch.Generator().manual_seed(0)
+    amplitude = torch.rand(2, *field.wave_number.shape, dtype=torch.float64, generator=generator)
+    white = torch.randn(2, *field.size, dtype=torch.float64, generator=generator)
+    values = torch.randn(layers * SIDE**3, 2, dtype=torch.float64, generator=generator)
+    forward = (field.drawn(white, amplitude) * values).sum(0)
+    assert torch.allclose(forward, (white * field.adjoint(values, amplitude)).sum((1, 2, 3)))
+
+
+def test_the_second_layer_is_half_a_step_further_along_all_axes() -> None:
+    """A wave of eight steps along x, its phase an eighth of a turn further there."""
+    field = cube(layers=2)
+    x = torch.arange(field.size[0]) * 2 * math.pi * 3 / field.size[0]
+    white = x.cos()[None, :, None, None].expand(1, *field.size).contiguous()
+    first, second = field.drawn(white, torch.ones(1, *field.wave_number.shape)).chunk(2)
+    at = torch.arange(SIDE).repeat_interleave(SIDE**2) * 2 * math.pi * 3 / field.size[0]
+    assert torch.allclose(first[:, 0], at.cos(), atol=1e-5)
+    assert torch.allclose(second[:, 0], (at + math.pi * 3 / field.size[0]).cos(), atol=1e-5)
+
+
+def test_a_smooth_spectrum_has_the_rms_that_is_asked_for() -> None:
+    field = cube()
+    white = torch.randn(20, *field.size, generator=torch.Generator().manual_seed(1))
+    drawn = field.drawn(white, smooth_amplitude(field, 0.7).expand(20, -1, -1, -1))
+    assert float(drawn.square().mean().sqrt()) == pytest.approx(0.7, rel=0.1)
+
+
+def measured(field: Correlated, truth: torch.Tensor, noise: float, seen: torch.Tensor, rounds: int) -> torch.Tensor:
+    """Amplitude learned from the field itself with white noise, in the modes that are `seen`: there all is in closed form."""
+    generator = torch.Generator().manual_seed(3)
+    data = torch.fft.rfftn(truth + noise * torch.randn(truth.shape, generator=generator), dim=(1, 2, 3))
+    amplitude = smooth_amplitude(field, 1.0)[None].clone()
+    for _ in range(rounds):
+        information = seen * amplitude.square() / noise**2
+        white = torch.fft.irfftn(seen * amplitude * data / noise**2 / (1 + information), s=field.size, dim=(1, 2, 3))
+        probe = torch.randn(1, *field.size, generator=generator)
+        other = torch.fft.rfftn(torch.randn(1, *field.size, generator=generator), dim=(1, 2, 3))
+        right = torch.fft.rfftn(probe, dim=(1, 2, 3)) + information.sqrt() * other
+        drawn = torch.fft.irfftn(right / (1 + information), s=field.size, dim=(1, 2, 3))
+        before = field.drawn(white, amplitude)
+        white, amplitude, _ = learned(field, white, probe, drawn, amplitude)
+        assert torch.allclose(field.drawn(white, amplitude), before, atol=1e-3 * float(before.abs().max()))
+    return amplitude[0].square()
+
+
+def test_the_spectrum_is_learned() -> None:
+    field = cube(40)
+    true = smooth_amplitude(field, 0.3) * (1 + (field.wave_number * field.length) ** 2) ** 0.5  # falls as k^-2 less steeply than the start
+    truth = torch.fft.irfftn(
+        torch.fft.rfftn(torch.randn(1, *field.size, generator=torch.Generator().manual_seed(2)), dim=(1, 2, 3)) * true, s=field.size, dim=(1, 2, 3)
+    )
+    power = measured(field, truth, 0.01, torch.ones_like(true), 8)
+    k = field.wave_number * field.length
+    for low, high in ((0.5, 1.5), (1.5, 3.0), (3.0, 5.0)):
+        shell = (k > low) & (k < high)
+        assert float((power / true.square()).log()[shell].mean()) == pytest.approx(0, abs=0.25)
+
+
+def test_one_strong_wave_does_not_lend_its_power_to_directions_that_nobody_sees() -> None:
+    field = cube(40)
+    k = 2 * math.pi * 6 / (field.size[0] * STEP)
+    x = torch.arange(field.size[0]) * STEP
+    smooth = torch.fft.irfftn(
+        torch.fft.rfftn(torch.randn(1, *field.size, generator=torch.Generator().manual_seed(2)), dim=(1, 2, 3)) * smooth_amplitude(field, 0.2),
+        s=field.size,
+        dim=(1, 2, 3),
+    )
+    truth = smooth + 0.8 * (k * x).cos()[None, :, None, None]
+    axes = torch.fft.fftfreq(field.size[0])[:, None, None] + 0 * field.wave_number
+    unseen = axes.abs() * 2 * math.pi / STEP < 0.5 * field.wave_number  # nobody sees what is far from x
+    power = measured(field, truth, 0.05, (~unseen).float(), 6)
+    ring = (field.wave_number - k).abs() < 0.5 / field.length
+    assert float(power[ring & ~unseen].max()) > 100 * float(power[ring & unseen].mean())
+
+
+def test_damping_is_the_inverse_of_a_stationary_precision() -> None:
+    field = cube()
+    white = torch.randn(1, *field.size, generator=torch.Generator().manual_seed(5))
+    information = 50 * smooth_amplitude(field, 1.0)[None]
+    back = torch.fft.irfftn(torch.fft.rfftn(damped(field, white, information), dim=(1, 2, 3)) * (1 + information), s=field.size, dim=(1, 2, 3))
+    assert torch.allclose(back, white, atol=1e-4)
