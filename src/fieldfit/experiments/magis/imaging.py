@@ -16,13 +16,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.iterative import mlem
-from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, held_out_loss
+from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume
 from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, slopes
@@ -171,6 +172,66 @@ def with_amplitude(
     return start
 
 
+@dataclass(frozen=True)
+class Block:
+    """What is known of the shots that are fitted together. fitted, held_out, good: (pixel, shot), all pixels of the binned frames."""
+
+    volume: Volume
+    fitted: Float[Tensor, "pixel shot"]
+    held_out: Float[Tensor, "pixel shot"]
+    good: Float[Tensor, "pixel shot"]
+    options: DensityFit
+    seeds: list[int]
+
+    def photons(self, lattice: Lattice, members: Tensor) -> Photons:
+        """Of some shots in the pixels that see a lattice."""
+        at = lattice.projector.pixel[:, None], members
+        return Photons(self.fitted[at], self.held_out[at], self.options.held_out, self.good[at])
+
+    def density(self, lattice: Lattice, parameters: Float[Tensor, "shot 15"]) -> Float[Tensor, "sample shot"]:
+        """Envelope and fringe on a lattice, nowhere negative."""
+        return drawn(lattice, self.volume.half_width, parameters, None).clamp_min(0).T.contiguous()
+
+    def scored(self, photons: Photons, start: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """`scored` on the turned lattice, roughly."""
+        return scored(self.volume.turned, self.volume.half_width, photons.fitted, photons.good, 1 - photons.share, start, None, number, ROUGH)
+
+    def shaped(self, lattice: Lattice, members: Tensor, base: Tensor, steps: int, with_std: bool) -> Shape:
+        """Free shapes of some shots on `base` (sample, shot), a few at a time."""
+        parts = [
+            fit_shape(lattice.projector, lattice.free, self.photons(lattice, some), part, [self.seeds[i] for i in some.tolist()], steps, with_std)
+            for some, part in zip(members.split(TOGETHER), base.split(TOGETHER, 1), strict=True)
+        ]
+        return Shape(
+            torch.cat([part.density for part in parts], 1),
+            torch.cat([part.std for part in parts], 1),
+            torch.cat([part.held_out for part in parts]),
+            torch.cat([part.step for part in parts]),
+        )
+
+
+@dataclass
+class _Free:
+    """The free shapes that have been taken so far, and the held-out loss with them: see Fitted."""
+
+    shape: Tensor
+    std: Tensor
+    step: Tensor
+    loss: Tensor
+    parameters: Tensor
+
+    def take(self, block: Block, members: Tensor, found: Shape, own: Tensor) -> Tensor:
+        """Take what was found where the held-out photons are likelier by a margin: (shot of `members`) whether. own: the base's parameters."""
+        gain = self.loss[members] - found.held_out
+        pays = gain > MARGIN
+        log.info("free shapes of members %s of the block: held-out log-likelihood gains %s", members.tolist(), gain.tolist())
+        at, volume = members[pays], block.volume
+        smooth = drawn(volume.fine, volume.half_width, own[pays], None).clamp_min(torch.finfo(torch.float32).tiny)
+        self.shape[at] = (found.density.T[pays] / smooth).clamp(math.exp(-DARK), math.exp(2 * DARK))
+        self.std[at], self.loss[at], self.step[at], self.parameters[at] = found.std.T[pays], found.held_out[pays], found.step[pays], own[pays]
+        return pays
+
+
 def fit_shots(
     volume: Volume,
     counts: Float[Tensor, "pixel shot"],
@@ -182,100 +243,102 @@ def fit_shots(
     seed: int,
 ) -> Fitted:
     """Fit every shot. counts: all electrons, pedestal included, in all pixels of the binned frames; good: 0 where a shot's pixel must not count."""
-    half, turned, fine = volume.half_width, volume.turned, volume.fine
     split = thinned(counts, options.held_out, shots, seed)
-    seeds = [seed * 1_000_003 + shot for shot in shots]
-
-    def photons(lattice: Lattice, members: Tensor) -> Photons:
-        at = lattice.projector.pixel[:, None], members
-        return Photons(split[0][at], split[1][at], options.held_out, good[at])
-
-    def density_of(lattice: Lattice, parameters: Tensor) -> Tensor:
-        return drawn(lattice, half, parameters, None).clamp_min(0).T.contiguous()
-
-    def shaped(lattice: Lattice, members: Tensor, base: Tensor, steps: int, with_std: bool) -> Shape:
-        parts = [
-            fit_shape(lattice.projector, lattice.free, photons(lattice, some), part, [seeds[i] for i in some.tolist()], steps, with_std)
-            for some, part in zip(members.split(TOGETHER), base.split(TOGETHER, 1), strict=True)
-        ]
-        return Shape(
-            torch.cat([part.density for part in parts], 1),
-            torch.cat([part.std for part in parts], 1),
-            torch.cat([part.held_out for part in parts]),
-            torch.cat([part.step for part in parts]),
-        )
-
-    every = torch.arange(len(shots))
-    seen = photons(turned, every)
-    plain, converged = scored(turned, half, seen.fitted, seen.good, 1 - seen.share, started(starts, waves, half), None, ENVELOPE, ROUGH)
-    chosen, fringe = plain.clone(), torch.zeros(len(shots), dtype=torch.bool)
-    loss = held_out_loss(turned.projector, seen, density_of(turned, plain))
-    tried = torch.tensor([i for i, wave in enumerate(waves) if wave is not None and options.fringe], dtype=torch.long)
-    if len(tried):
-        part = photons(turned, tried)
-        start = with_amplitude(volume, part.fitted, part.good, 1 - part.share, plain[tried])
-        waved, moved = scored(turned, half, part.fitted, part.good, 1 - part.share, start, None, PARAMETERS, ROUGH)
-        wins = (held_out_loss(turned.projector, part, density_of(turned, waved)) < loss[tried] - MARGIN) & moved
-        chosen[tried[wins]], fringe[tried[wins]], converged[tried[wins]] = waved[wins], True, moved[wins]
-    shape, shape_std = torch.ones(len(shots), len(fine.x)), torch.zeros(len(shots), len(fine.x))
-    kept_step = torch.zeros(len(shots), dtype=torch.long)
-    seen = photons(fine, every)
-    base = density_of(fine, chosen)
-    loss = held_out_loss(fine.projector, seen, base)
-
-    def take(members: Tensor, found: Shape, own: Tensor) -> None:
-        """Keep what was found where the held-out photons are likelier by a margin; own: the parameters that its base had."""
-        pays = found.held_out < loss[members] - MARGIN
-        at = members[pays]
-        log.info("free shape of shots %s: held-out log-likelihood gains %s", [shots[i] for i in members], (loss[members] - found.held_out).tolist())
-        smooth = drawn(fine, half, own[pays], None).clamp_min(torch.finfo(torch.float32).tiny)
-        shape[at] = (found.density.T[pays] / smooth).clamp(math.exp(-DARK), math.exp(2 * DARK))
-        shape_std[at], loss[at], kept_step[at], chosen[at] = found.std.T[pays], found.held_out[pays], found.step[pays], own[pays]
-
-    lattice = min(turned, fine, key=lambda lattice: len(lattice.x))
-    glance = shaped(lattice, every, density_of(lattice, chosen), GLANCE, False)
-    # What the smaller lattice cannot carry, a fine wave for one, shows in the residuals.
-    mean = (1 - seen.share) * (light(fine.projector, base) + fine.projector.pedestal[:, None]).clamp_min(LEAST)
-    misfit = (seen.good * (seen.fitted - mean).square() / mean).sum(0) / seen.good.sum(0) - 1
-    free = torch.nonzero((glance.step > 0) | (misfit > MISFIT)).flatten()
-    if len(free):
-        take(free, shaped(fine, free, base[:, free], options.steps, True), chosen[free])
-        # A Gaussian is a poor base for what is compact and bright: a few iterations of MLEM are another, where MLEM predicts the photons better.
-        own = photons(fine, free)
-        view = fine.projector.electrons, fine.projector.pedestal
-        classical = mlem(*view, own.fitted, own.held_out, 1 - own.share, good=own.good)
-        better = held_out_loss(fine.projector, own, classical.density) < loss[free] - MARGIN
-        at = free[better]
-        if len(at):
-            own = photons(fine, at)
-            rough = mlem(*view, own.fitted, own.held_out, 1 - own.share, most=SIEVE, good=own.good).density
-            was = loss[at].clone()
-            take(at, shaped(fine, at, rough + FLOOR * rough.amax(0), options.steps, True), plain[at])
-            fringe[at[loss[at] < was]] = False
-    # Where a wave not much shorter than the cloud still wants a free shape, it may only be a part of one that is no Gaussian: a shape is offered
-    # the same photons without it, and the wave must be worth its margin.
-    size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / half
-    doubtful = torch.nonzero(fringe & (kept_step > 0) & (chosen[:, 10:13].norm(dim=1) * size < GRID_CAN)).flatten()
-    if len(doubtful):
-        loss[doubtful] += 2 * MARGIN
-        was = loss[doubtful].clone()
-        take(doubtful, shaped(fine, doubtful, density_of(fine, plain[doubtful]), options.steps, True), plain[doubtful])
-        won = loss[doubtful] < was
-        fringe[doubtful[won]] = False
-        loss[doubtful[~won]] -= 2 * MARGIN
-    final, sure = chosen.clone(), converged.clone()
-    for number, has_wave in ((PARAMETERS, True), (ENVELOPE, False)):
-        for has_shape in (True, False):
-            group = torch.nonzero((fringe == has_wave) & ((kept_step > 0) == has_shape)).flatten()
-            if not len(group) or (has_shape and not has_wave):
-                continue  # the envelope of a free shape is its base: there is nothing left to score
-            used = fine if has_shape else turned
-            pixels = used.projector.pixel[:, None], group
-            with_shape = shape[group] if has_shape else None
-            final[group], sure[group] = scored(used, half, counts[pixels], good[pixels], 1.0, chosen[group], with_shape, number, TOLERANCE)
+    block = Block(volume, *split, good, options, [seed * 1_000_003 + shot for shot in shots])
+    every, half, fine = torch.arange(len(shots)), volume.half_width, volume.fine
+    plain, settled = block.scored(block.photons(volume.turned, every), started(starts, waves, half), ENVELOPE)
+    parameters, fringe, settled = _with_waves(block, plain, settled, waves)
+    seen = block.photons(fine, every)
+    loss = held_out_loss(fine.projector, seen, block.density(fine, parameters))
+    ones = torch.ones(len(shots), len(fine.x))
+    free = _Free(ones, torch.zeros_like(ones), torch.zeros(len(shots), dtype=torch.long), loss, parameters)
+    fringe = _with_shapes(block, free, plain, fringe, starts)
+    final, sure = free.parameters.clone(), settled.clone()
+    # The envelope of a free shape is its base, so that there is nothing left to score; a fringe has its phase from all photons.
+    for number, group, lattice in (
+        (PARAMETERS, torch.nonzero(fringe & (free.step > 0)).flatten(), fine),
+        (PARAMETERS, torch.nonzero(fringe & (free.step == 0)).flatten(), volume.turned),
+        (ENVELOPE, torch.nonzero(~fringe & (free.step == 0)).flatten(), volume.turned),
+    ):
+        if len(group):
+            at = lattice.projector.pixel[:, None], group
+            shape = free.shape[group] if lattice is fine else None
+            final[group], sure[group] = scored(lattice, half, counts[at], good[at], 1.0, final[group], shape, number, TOLERANCE)
     final[~fringe, ENVELOPE:] = 0
     floor = (seen.good * (seen.held_out - torch.xlogy(seen.held_out, seen.held_out))).double().sum(0)
-    return Fitted(final, shape, shape_std, fringe, 2 * (loss - floor) / seen.good.sum(0), kept_step, sure)
+    return Fitted(final, free.shape, free.std, fringe, 2 * (free.loss - floor) / seen.good.sum(0), free.step, sure)
+
+
+def _with_waves(block: Block, plain: Tensor, settled: Tensor, waves: Sequence[Wave | None]) -> tuple[Tensor, Tensor, Tensor]:
+    """(parameters, whether there is a fringe, settled): a wave is taken where the held-out photons want it."""
+    parameters, fringe, settled = plain.clone(), torch.zeros(len(plain), dtype=torch.bool), settled.clone()
+    tried = torch.tensor([i for i, wave in enumerate(waves) if wave is not None and block.options.fringe], dtype=torch.long)
+    if not len(tried):
+        return parameters, fringe, settled
+    turned = block.volume.turned
+
+    def fitted(members: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        photons = block.photons(turned, members)
+        return block.scored(photons, with_amplitude(block.volume, photons.fitted, photons.good, 1 - photons.share, start), PARAMETERS)
+
+    waved, moved = fitted(tried, plain[tried])
+    # A wave that one view sees alone may as well be its mirror image: the photons of all views choose.
+    mirrors = {place: wave.mirrored for place, i in enumerate(tried.tolist()) if (wave := waves[i]) is not None and wave.mirrored is not None}
+    if mirrors:
+        place = torch.tensor(list(mirrors))
+        start = plain[tried[place]].clone()
+        start[:, ENVELOPE : ENVELOPE + 3] = torch.from_numpy(np.stack(list(mirrors.values()))) * block.volume.half_width
+        other, also = fitted(tried[place], start)
+        photons = block.photons(turned, tried[place])
+        first, second = (fitted_loss(turned.projector, photons, block.density(turned, p)) for p in (waved[place], other))
+        better = also & (second < first)
+        waved[place[better]], moved[place[better]] = other[better], True
+    photons = block.photons(turned, tried)
+    before, after = (held_out_loss(turned.projector, photons, block.density(turned, p)) for p in (plain[tried], waved))
+    wins = (after < before - MARGIN) & moved
+    parameters[tried[wins]], fringe[tried[wins]], settled[tried[wins]] = waved[wins], True, True
+    return parameters, fringe, settled
+
+
+def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, starts: Sequence[Moments]) -> Tensor:
+    """Whether there is a fringe (shot), after free shapes were offered to all: on the envelope, on a few iterations of MLEM, and without the wave."""
+    volume, fine, steps = block.volume, block.volume.fine, block.options.steps
+    fringe, every = fringe.clone(), torch.arange(len(plain))
+    wanted = torch.nonzero(_wanted(block, free.parameters)).flatten()
+    if len(wanted):
+        own = free.parameters[wanted]
+        free.take(block, wanted, block.shaped(fine, wanted, block.density(fine, own), steps, True), own)
+        # A Gaussian is a poor base for what is compact and bright; where MLEM predicts the photons better, a few of its iterations are another.
+        photons = block.photons(fine, wanted)
+        view = fine.projector.electrons, fine.projector.pedestal
+        classical = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, good=photons.good).density
+        at = wanted[held_out_loss(fine.projector, photons, classical) < free.loss[wanted] - MARGIN]
+        if len(at):
+            photons = block.photons(fine, at)
+            rough = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, most=SIEVE, good=photons.good).density
+            taken = free.take(block, at, block.shaped(fine, at, rough + FLOOR * rough.amax(0), steps, True), plain[at])
+            fringe[at[taken]] = False
+    # Where a wave not much shorter than the cloud still wants a free shape, it may only be a part of one that is no Gaussian: a shape is offered
+    # the same photons without it, and the wave must be worth its margin.
+    size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / volume.half_width
+    doubtful = every[fringe & (free.step > 0) & (free.parameters[:, ENVELOPE : ENVELOPE + 3].norm(dim=1) * size < GRID_CAN)]
+    if len(doubtful):
+        free.loss[doubtful] += 2 * MARGIN
+        taken = free.take(block, doubtful, block.shaped(fine, doubtful, block.density(fine, plain[doubtful]), steps, True), plain[doubtful])
+        fringe[doubtful[taken]] = False
+        free.loss[doubtful[~taken]] -= 2 * MARGIN
+    return fringe
+
+
+def _wanted(block: Block, parameters: Tensor) -> Tensor:
+    """Whether a free shape is worth fitting: a glance on the smaller lattice says so, or residuals of what that cannot carry, a fine wave for one."""
+    every, fine = torch.arange(len(parameters)), block.volume.fine
+    lattice = min(block.volume.turned, fine, key=lambda lattice: len(lattice.x))
+    glance = block.shaped(lattice, every, block.density(lattice, parameters), GLANCE, False)
+    photons = block.photons(fine, every)
+    mean = (1 - photons.share) * (light(fine.projector, block.density(fine, parameters)) + fine.projector.pedestal[:, None]).clamp_min(LEAST)
+    misfit = (photons.good * (photons.fitted - mean).square() / mean).sum(0) / photons.good.sum(0) - 1
+    return (glance.step > 0) | (misfit > MISFIT)
 
 
 def lattice_of(volume: Volume, fitted: Fitted, member: int) -> Lattice:

@@ -55,8 +55,17 @@ class Shape:
 
 def held_out_loss(projector: Projector, photons: Photons, density: Float[Tensor, "sample shot"]) -> Float[Tensor, "shot"]:
     """Minus log-likelihood of the held-out photons."""
-    mean = photons.share * (light(projector, density) + projector.pedestal[:, None]).clamp_min(LEAST)
-    return (photons.good * poisson(photons.held_out, mean)).double().sum(0)
+    return _loss(projector, photons.held_out, photons.share, photons.good, density)
+
+
+def fitted_loss(projector: Projector, photons: Photons, density: Float[Tensor, "sample shot"]) -> Float[Tensor, "shot"]:
+    """Minus log-likelihood of the fitted photons."""
+    return _loss(projector, photons.fitted, 1 - photons.share, photons.good, density)
+
+
+def _loss(projector: Projector, counts: Tensor, share: float, good: Tensor, density: Tensor) -> Tensor:
+    mean = share * (light(projector, density) + projector.pedestal[:, None]).clamp_min(LEAST)
+    return (good * poisson(counts, mean)).double().sum(0)
 
 
 def fit_shape(
@@ -72,8 +81,7 @@ def fit_shape(
 
     A shot whose held-out photons have not gained for two steps in a row is done.
     """
-    shots, share = base.shape[1], 1 - photons.share
-    good = photons.good
+    shots = base.shape[1]
     generators = [generator_of(seed) for seed in seeds]
     z = base.new_zeros(shots, *field.size)
     amplitude = smooth_amplitude(field, START_RMS).expand(shots, -1, -1, -1).clone()
@@ -83,8 +91,7 @@ def fit_shape(
     best, waited = held_out_loss(projector, photons, base), torch.zeros(shots, dtype=torch.long)
 
     def objective(white: Tensor) -> Tensor:
-        mean = share * (light(projector, _shaped(base, field.drawn(white, amplitude))) + projector.pedestal[:, None]).clamp_min(LEAST)
-        return (good * poisson(photons.fitted, mean)).double().sum(0) + 0.5 * white.double().square().flatten(1).sum(1)
+        return fitted_loss(projector, photons, _shaped(base, field.drawn(white, amplitude))) + 0.5 * white.double().square().flatten(1).sum(1)
 
     for step in range(1, steps + 1):
         u = field.drawn(z, amplitude)

@@ -19,6 +19,8 @@ from fieldfit.geometry.lens import images, local_axes
 
 OVERSAMPLED = 2  # zero padding of the spectra
 SIGNIFICANT = 32.0  # of the summed spectral power above its mean: below 1e-4 by chance in the 1e6 places looked at
+ALONE = 0.1  # a view sees a wave alone where all others together see less of its power
+DOUBT = 0.2  # |k along the line of sight| size below which the mirrored wave is the same to the fit
 REACH = 3.0  # search along the line of sight, in units of 1/size
 
 
@@ -33,11 +35,13 @@ class Moments:
 
 @dataclass(frozen=True)
 class Wave:
-    """vector (3) [rad/m], its largest component positive; power: summed over the views, in units of its noise; views: power seen by each."""
+    """vector (3) [rad/m], its largest component positive; power: summed over the views, in units of its noise; views: power seen by each;
+    mirrored (3): the vector that the one view which sees the wave cannot tell from it, reflected in that view's line of sight, or None."""
 
     vector: np.ndarray
     power: float
     views: np.ndarray
+    mirrored: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,16 @@ def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndar
             seen = np.stack([_power(other, values, vectors, floor) for other, values, floor in zip(views, spectra, lowest, strict=True)], 1)
             top = int(np.argmax(seen.sum(1)))
             if best is None or seen[top].sum() > best.power:
-                best = Wave(vectors[top] * np.sign(vectors[top][np.argmax(np.abs(vectors[top]))]), float(seen[top].sum()), seen[top])
+                best = _wave(vectors[top], seen[top], views, size[0])
     return best if best is not None and best.power > SIGNIFICANT + len(views) else None
+
+
+def _wave(vector: np.ndarray, seen: np.ndarray, views: Sequence[View], size: float) -> Wave:
+    sight = views[int(np.argmax(seen))].sight
+    along = float(vector @ sight)
+    alone = seen.sum() - seen.max() < ALONE * seen.max() and abs(along) * size > DOUBT
+    upward = np.sign(vector[np.argmax(np.abs(vector))])
+    return Wave(vector * upward, float(seen.sum()), seen, (vector - 2 * along * sight) * upward if alone else None)
 
 
 def _quadratic_form(matrix: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
