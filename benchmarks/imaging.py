@@ -1,79 +1,189 @@
-"""Field against MLEM on the same shots, through the same projector, both stopped by the same held-out photons.
+"""The field beside the classical answers and the published recipe: the same shots, the same photons, the same projector, in one run.
 
-Usage: uv run python benchmarks/imaging.py RAW CAMERAS TRUTH.npz SCORER.py --shots 0 1 --period-um 376.991
-The truth and the scorer (`score(density, axes, truth, coords, atoms, period)`) are used for scoring only. Prints one table.
+Usage: uv run --group bench python benchmarks/imaging.py SCORER.py [--ring6 FOLDER] [--docs PAGE.md] [--recipe-steps 30] [--speed PICTURE.png]
+SCORER has `score(density, axes, truth, coords, atoms, period)`; it and the truth are used for scoring only, but for the row that says so.
+FOLDER holds the reference shots (left out: simulated cases alone); simulated shots are made in a temporary folder, seeds 1, 2, 3.
+Prints a table a case, and with --docs puts them between the marks of that page. --speed measures and draws seconds a shot instead, by batch and
+by grid.
 """
 
 import argparse
 import importlib.util
+import itertools
+import os
+import platform
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
+from imaging_cases import SIMULATED, Case, Prepared, case_of, prepared, simulated
+from imaging_speed import draw_speed
+from marked import write_between
+from tqdm import tqdm
 
-from fieldfit.calibration.frames import calibrated, stated
-from fieldfit.config import Imaging
-from fieldfit.experiments.magis.densities import on_grid
-from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
-from fieldfit.experiments.magis.mlem import mlem
-from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
-from fieldfit.experiments.magis.volume import axis_of, volume_of
-from fieldfit.forward.imaging import pixels_of
-from fieldfit.io.cameras import frame_sizes, read_cameras
-from fieldfit.io.frames import read_block
+from fieldfit.config import DensityFit, Imaging
+from fieldfit.experiments.magis.classical import gaussian, reconstructed
+from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots
+from fieldfit.experiments.magis.iterative import mlem_iterations
+from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid
+
+ENTRY = Imaging.model_validate({"format": "tiff", "raw": "raw", "cameras": "cameras.json"})
+AXIS, SIDE = axis_of(ENTRY.grid), ENTRY.grid.voxels
+POINTS = np.stack(np.meshgrid(AXIS, AXIS, AXIS, indexing="ij"), -1).reshape(-1, 3)
+PITCH = float(AXIS[1] - AXIS[0])
+TRUTH_MOST = 60  # MLEM iterations that the truth chooses from
+HEAD = (
+    "| method | stopped by | seconds a shot | relative L2 | correlation | atoms ratio | fringe ratio | phase error [mrad] |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+Score = Callable[..., dict[str, float]]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("raw", "cameras", "truth", "scorer"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--shots", type=int, nargs="+", required=True)
-    parser.add_argument("--atoms", type=float, default=1e6)
-    parser.add_argument("--period-um", type=float, default=None)
-    given = parser.parse_args()
-    spec = importlib.util.spec_from_file_location("scorer", given.scorer)
+@dataclass(frozen=True)
+class Row:
+    """density (shot, x, y, z) [m-3] of the first shots of a case; seconds a shot, as they are told."""
+
+    method: str
+    stopped: str
+    seconds: str
+    density: np.ndarray
+
+
+def by_field(case: Case, given: Prepared, fringe: bool) -> np.ndarray:
+    waves = given.waves if fringe else [None] * len(case.shots)
+    options = ENTRY.fit.model_copy(update={"fringe": fringe})
+    fitted = fit_shots(given.volume, given.counts, given.good, case.shots, given.starts, waves, options, ENTRY.seed)
+    return means_of(field_of_fit(given.volume, fitted))
+
+
+def means_of(field: Any) -> np.ndarray:
+    with torch.no_grad():
+        means: np.ndarray = field.means(torch.from_numpy(POINTS).float(), PITCH).reshape(-1, SIDE, SIDE, SIDE).numpy()
+    return means
+
+
+def by_gaussian(case: Case, given: Prepared) -> np.ndarray:
+    return means_of(field_of_fit(given.volume, gaussian(given.volume, given.counts, given.good, given.starts)))
+
+
+def by_iterations(case: Case, given: Prepared, method: str) -> np.ndarray:
+    found, _ = reconstructed(given.volume, given.counts, given.good, case.shots, given.starts, DensityFit(method=method), ENTRY.seed)
+    return gridded(given.volume, found.density)
+
+
+def gridded(volume: Volume, samples: torch.Tensor) -> np.ndarray:
+    return np.stack([on_grid(volume, one, SIDE).reshape(SIDE, SIDE, SIDE) for one in samples.T])
+
+
+def by_truth(case: Case, given: Prepared) -> np.ndarray:
+    """MLEM on all photons, each shot at the iteration nearest to its truth: no experiment can stop there."""
+    projector = given.volume.fine.projector
+    factor = len(case.truths[0][0]) // SIDE
+    truths = [t.reshape(SIDE, factor, SIDE, factor, SIDE, factor).mean((1, 3, 5)) for t, _ in case.truths]
+    truths = [truth / truth.sum() for truth in truths]
+    best, nearest = [np.zeros(0)] * len(truths), [np.inf] * len(truths)
+    iterations = mlem_iterations(projector.electrons, projector.pedestal, given.counts[projector.pixel], 1.0)
+    for density, _ in itertools.islice(iterations, TRUTH_MOST):
+        for shot, (one, truth) in enumerate(zip(gridded(given.volume, density), truths, strict=True)):
+            far = float(np.linalg.norm(one / one.sum() - truth))
+            if far < nearest[shot]:
+                best[shot], nearest[shot] = one, far
+    return np.stack(best)
+
+
+METHODS: dict[tuple[str, str], Callable[[Case, Prepared], np.ndarray]] = {
+    ("field", "held-out photons"): lambda case, given: by_field(case, given, True),
+    ("field, `fringe: false`", "held-out photons"): lambda case, given: by_field(case, given, False),
+    ("MLEM", "held-out photons"): lambda case, given: by_iterations(case, given, "mlem"),
+    ("MLEM", "the truth"): by_truth,
+    ("SIRT", "held-out photons"): lambda case, given: by_iterations(case, given, "sirt"),
+    ("Gaussian", "convergence"): by_gaussian,
+    ("Abel about y", "held-out photons"): lambda case, given: by_iterations(case, given, "abel"),
+}
+
+
+def rows_of(case: Case, recipe_steps: int) -> tuple[float, list[Row]]:
+    """(seconds a block for what all share, a row for each method)."""
+    began = time.perf_counter()
+    given = prepared(case, ENTRY)
+    shared = time.perf_counter() - began
+    rows = []
+    for (method, stopped), answer in tqdm(METHODS.items(), desc=case.name, leave=False):
+        began = time.perf_counter()
+        density = answer(case, given)
+        seconds = f"{(time.perf_counter() - began) / len(case.shots):.1f}"
+        rows.append(Row(method, stopped, "" if answer is by_truth else seconds, density))  # most of it went into looking at the truth
+    if recipe_steps:
+        from gradoptics_recipe import STEPS, reconstruct  # of the group `bench`
+
+        light = np.where(case.bad, 0.0, case.electrons)[0]
+        found = reconstruct(case.cameras, light, ENTRY.photons_per_atom, POINTS, recipe_steps)
+        told = f"{found.step_s * found.steps:.0f}; {STEPS} steps, extrapolated: {found.step_s * STEPS:.0f}"
+        rows.append(Row("gradoptics recipe, first shot", f"step {found.steps} of {STEPS}", told, found.density.reshape(1, SIDE, SIDE, SIDE)))
+    return shared, rows
+
+
+def table_of(case: Case, shared: float, rows: list[Row], score: Score) -> str:
+    """Means over the shots; the phase error is their rms."""
+    lines = [f"{case.name}, {len(case.shots)} shots; starts and projector {shared:.1f} s a block", "", HEAD]
+    for row in rows:
+        known = zip(row.density, case.truths, case.atoms, strict=False)  # the recipe has the first shot alone
+        found = [score(density, [AXIS] * 3, *truth, atoms, case.period) for density, truth, atoms in known]
+        cells = [f"{np.mean([one[name] for one in found]):.4f}" for name in ("relative_l2", "correlation", "atoms_ratio")]
+        if case.period:
+            phases = [one["fringe_phase_error_mrad"] for one in found]
+            cells += [f"{np.mean([one['fringe_ratio'] for one in found]):.3f}", f"{np.sqrt(np.mean(np.square(phases))):.1f}"]
+        else:
+            cells += ["", ""]
+        lines.append(f"| {row.method} | {row.stopped} | {row.seconds} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def scorer_of(path: Path) -> Score:
+    spec = importlib.util.spec_from_file_location("scorer", path)
     assert spec is not None
     assert spec.loader is not None
     scorer = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(scorer)
-    entry = Imaging.model_validate({"format": "tiff", "raw": given.raw, "cameras": given.cameras})
-    cameras = read_cameras(given.cameras)
-    block = read_block(given.raw, given.shots, frame_sizes(given.cameras))
-    frames = xr.DataArray(block.frames, dims=("shot", "view", "row", "column"), coords={"shot": given.shots})
-    found, _ = calibrated(frames, block.status, cameras, [stated(cameras, entry.saturation or block.full_scale)])
-    light, bad = found.electrons.values.astype(float), found.bad.values
-    pedestal = np.array([camera.pedestal for camera in cameras])[:, None, None]
-    began = time.perf_counter()
-    views = views_of(cameras)
-    starts = [moments(views, image, ~bad, entry.photons_per_atom) for image in light]
-    waves = [strongest_wave(views, image, (image + pedestal).sum((1, 2)), start) for image, start in zip(light, starts, strict=True)]
-    volume = volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom)
-    built = time.perf_counter() - began
-    counts = pixels_of(volume.fine.projector, torch.from_numpy(np.rint(light + pedestal)).to(torch.float32))
-    axis, side = axis_of(entry.grid), entry.grid.voxels
-    points = torch.from_numpy(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
-    began = time.perf_counter()
-    fitted = fit_shots(volume, counts, given.shots, starts, waves, entry.fit, entry.seed)
-    with torch.no_grad():
-        field = field_of_fit(volume, fitted).means(points, volume.fine.projector.pitch).reshape(-1, side, side, side).numpy()
-    took = {"field": (time.perf_counter() - began) / len(given.shots)}
-    began = time.perf_counter()
-    kept, out = thinned(counts[volume.fine.projector.pixel], entry.fit.held_out, given.shots, entry.seed)
-    classical = mlem(volume.fine.projector, kept, out, 1 - entry.fit.held_out).density
-    took["MLEM"] = (time.perf_counter() - began) / len(given.shots)
-    results = {"field": field, "MLEM": np.stack([on_grid(volume, classical[:, k], side).reshape(side, side, side) for k in range(len(given.shots))])}
-    truth = np.load(given.truth, allow_pickle=False)
-    print(f"projector of {volume.fine.projector.electrons.matrix.values().numel() / 1e6:.1f} M entries and starts, once a block: {built:.1f} s")
-    print(
-        "| shot | method | seconds | relative L2 | correlation | atoms ratio | fringe ratio | phase error [mrad] |\n|---|---|---|---|---|---|---|---|"
-    )
-    for place, shot in enumerate(given.shots):
-        for name, density in results.items():
-            s = scorer.score(density[place], [axis] * 3, truth["density"], truth["coords_m"], given.atoms, given.period_um and given.period_um * 1e-6)
-            cells = [s["relative_l2"], s["correlation"], s["atoms_ratio"], s.get("fringe_ratio", np.nan), s.get("fringe_phase_error_mrad", np.nan)]
-            print(f"| {shot} | {name} | {took[name]:.1f} | " + " | ".join(f"{cell:.4f}" for cell in cells) + " |")
+    return scorer.score  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scorer", type=Path)
+    parser.add_argument("--ring6", type=Path, default=None)
+    parser.add_argument("--shots", type=int, default=2, help="of each simulated case")
+    parser.add_argument("--only", nargs="+", default=list(SIMULATED), help="simulated cases, by their first word")
+    parser.add_argument("--recipe-steps", type=int, default=30, help="0: without the recipe, and without gradoptics")
+    parser.add_argument("--docs", type=Path, default=None)
+    parser.add_argument("--speed", type=Path, default=None)
+    given = parser.parse_args()
+    load = f"load of the machine at the start {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores"
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, no GPU; {load}."
+    if given.speed:
+        table = draw_speed(given.speed)
+        print(table)
+        if given.docs:
+            write_between(given.docs, "benchmarks/imaging_speed.py", f"{machine}\n\n{table}\n\n![Seconds a shot]({given.speed.name})")
+        return
+    score = scorer_of(given.scorer)
+    tables = []
+    with tempfile.TemporaryDirectory() as folder:
+        cases = [lambda: case_of("reference shots, fringes of 377 um", given.ring6, given.ring6 / "cameras.json", [0, 1])] if given.ring6 else []
+        for seed, name in enumerate(SIMULATED, 1):
+            if any(name.startswith(only) for only in given.only):
+                cases.append(lambda name=name, seed=seed: simulated(name, Path(folder), seed, given.shots))
+        for made in cases:
+            case = made()
+            tables.append(table_of(case, *rows_of(case, given.recipe_steps), score))
+            print(tables[-1] + "\n", flush=True)
+    if given.docs:
+        write_between(given.docs, "benchmarks/imaging.py", "\n\n".join([machine, *tables]))
 
 
 if __name__ == "__main__":

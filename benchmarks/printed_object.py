@@ -15,12 +15,11 @@ import numpy as np
 import torch
 
 from fieldfit.config import Imaging, PrintedObject
-from fieldfit.experiments.magis.densities import on_grid
 from fieldfit.experiments.magis.imaging import thinned
-from fieldfit.experiments.magis.mlem import mlem
+from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.printed_object import found_in, scaled
 from fieldfit.experiments.magis.start import moments, views_of
-from fieldfit.experiments.magis.volume import axis_of, volume_of
+from fieldfit.experiments.magis.volume import axis_of, on_grid, volume_of
 from fieldfit.forward.imaging import pixels_of
 from fieldfit.io.cameras import read_cameras
 from fieldfit.io.products import open_product
@@ -96,7 +95,8 @@ def _classical(entry: Imaging, electrons: Path, cameras: Path) -> np.ndarray:
     volume = volume_of(views, light, bad, [start], [None], entry.grid, entry.photons_per_atom)
     projector = volume.fine.projector
     kept, out = thinned(pixels_of(projector, torch.from_numpy(counts).to(torch.float32))[projector.pixel], 0.1, [0], entry.seed)
-    return on_grid(volume, mlem(projector, kept, out, 0.9).density[:, 0], entry.grid.voxels).reshape((entry.grid.voxels,) * 3).astype(float)
+    found = mlem(projector.electrons, projector.pedestal, kept, out, 0.9).density[:, 0]
+    return on_grid(volume, found, entry.grid.voxels).reshape((entry.grid.voxels,) * 3).astype(float)
 
 
 def _truth(given: argparse.Namespace, entry: Imaging, position: np.ndarray) -> np.ndarray:

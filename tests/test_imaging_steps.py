@@ -97,6 +97,27 @@ def test_a_block_of_dark_shots_passes_on_its_flags(run: Path) -> None:
     assert np.isnan(load_field(run / "dark_density.nc")(np.zeros((1, 3)))).all()
 
 
+def test_a_classical_answer_is_a_density_product_that_says_what_was_not_measured(run: Path) -> None:
+    entry = entry_of(run, fit={"method": "mlem"})
+    fit_density(run / "electrons.nc", run / "cameras.json", run / "mlem.nc", entry)
+    with open_product(run / "mlem.nc", "density") as product:
+        assert product.status.values.tolist() == [Status.good, Status.corrupt, Status.good, Status.empty]
+        assert product.attrs["method"] == "mlem"
+        assert product.attrs["density_std_method"].startswith("not measured")
+        assert np.isnan(product.density_std.values).all()
+        assert np.isfinite(product.density.values[[0, 2]]).all()
+        middle = float(product.density[0, 16, 16, 16])
+        centre = [float(product[axis][16]) for axis in "xyz"]
+    values = load_field(run / "mlem.nc")([centre])
+    assert values[0, 0] == pytest.approx(middle, rel=1e-5)
+    assert np.isnan(values[[1, 3]]).all()
+    estimate_phase([run / "mlem.nc"], run / "mlem_phase.nc", entry)
+    with open_product(run / "mlem_phase.nc", "phase") as phase:
+        assert phase.status.values.tolist() == [Status.weak, Status.corrupt, Status.weak, Status.empty]
+        assert "shot 0 is weak: `fit.method: mlem` gives no fringe" in phase.attrs["flagged"]
+    assert len(pictures([run / "mlem.nc"], run / "mlem_phase.nc")) == 4
+
+
 def test_a_simulation_needs_its_key(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="key 'simulate' is missing"):
         simulate_shots(tmp_path / "raw", tmp_path / "cameras.json", tmp_path / "truth.json", entry_of(tmp_path, simulate=None))

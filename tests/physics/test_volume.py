@@ -8,7 +8,7 @@ import torch
 
 from fieldfit.config import Grid
 from fieldfit.experiments.magis.start import Moments, Wave, views_of
-from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _seen_from, _turned, volume_of
+from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _seen_from, _turned, on_grid, volume_of
 from fieldfit.fields.fringed import density
 from fieldfit.forward.imaging import build_projector, light
 from fieldfit.geometry.cameras import Camera
@@ -71,3 +71,21 @@ def test_the_lattice_follows_cloud_and_wave(waves: list[Wave | None]) -> None:
     volume = volume_of(CAMERAS, blank, np.zeros((3, 200, 200), bool), [START], waves, Grid(half_width_m=1.2e-3, voxels=24), 1000.0)
     assert volume.turned.projector.pitch <= SIZE / 6 + 1e-9
     assert int((volume.reported >= 0).sum()) == len(set(volume.reported[volume.reported >= 0].tolist()))
+
+
+@pytest.mark.parametrize("period", [900e-6, 300e-6])
+def test_the_reported_voxels_hold_the_atoms_that_the_projector_draws(period: float) -> None:
+    """Whether the lattice is interlaced (the shorter wave) or not."""
+    wave = Wave(np.array([0.0, 2 * math.pi / period, 0.0]), 100.0, np.ones(3))
+    grid = Grid(half_width_m=1.5e-3, voxels=30)
+    volume = volume_of(CAMERAS, np.zeros((1, 3, 200, 200)), np.zeros((3, 200, 200), bool), [START], [wave], grid, 1000.0)
+    projector, reported = volume.fine.projector, volume.reported
+    assert (projector.volume < projector.pitch**3 * 0.9) == (period < 500e-6)
+    values = torch.from_numpy(np.random.default_rng(0).random(len(reported)))
+    found = on_grid(volume, values, 30)
+    assert found.sum() * projector.pitch**3 == pytest.approx(float(values.sum()) * projector.volume, rel=1e-5)
+    if period > 500e-6:
+        assert np.allclose(found[reported[reported >= 0].numpy()], values[reported >= 0].numpy())
+    x, y, z = projector.centres.double().numpy().T  # a slope is drawn as it is, wherever all neighbours are
+    slope, middle = on_grid(volume, torch.from_numpy(1.0 + 100 * x - 200 * y + 50 * z), 30).reshape(30, 30, 30), 15
+    assert slope[middle, middle, middle] == pytest.approx(1 + 50e-6 * (100 - 200 + 50), rel=1e-4)

@@ -33,12 +33,13 @@ def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> N
         block.close()
     status = values["status"]
     timed = np.flatnonzero((status == Status.good) & np.isfinite(values["time"]))
-    for place, why in contradicted(shots[timed].tolist(), values["time"][timed].tolist()).items():
-        flagged.append(f"shot {shots[timed[place]]} is mistimed: {why}")
+    for place, said in contradicted(shots[timed].tolist(), values["time"][timed].tolist()).items():
+        flagged.append(f"shot {shots[timed[place]]} is mistimed: {said}")
         status[timed[place]] = Status.mistimed
     without = (status == Status.good) & ~np.isfinite(values["phase"])
+    why = "no fringe stands out of the noise of its views" if entry.fit.method == "field" else f"`fit.method: {entry.fit.method}` gives no fringe"
     for shot in shots[without]:
-        flagged.append(f"shot {shot} is weak: no fringe stands out of the noise of its views")
+        flagged.append(f"shot {shot} is weak: {why}")
     status[without] = Status.weak
     for name, value in values.items():
         if name not in ("time", "status"):

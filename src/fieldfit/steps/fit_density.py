@@ -11,9 +11,10 @@ import torch
 from fieldfit.bridge import describe
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.alignment import moved_views, setup_told, told, usual_shift
-from fieldfit.experiments.magis.densities import Densities, densities
+from fieldfit.experiments.magis.densities import Densities, densities, of_batch
 from fieldfit.experiments.magis.precision import COEFFICIENTS
 from fieldfit.experiments.magis.volume import axis_of
+from fieldfit.fields.field import Field
 from fieldfit.fields.fringed import Fringed
 from fieldfit.io.cameras import read_cameras
 from fieldfit.io.geometry import read_geometry
@@ -21,8 +22,15 @@ from fieldfit.io.products import open_product, product, write_product
 from fieldfit.types import Status
 
 log = logging.getLogger(__name__)
+LINEAR = "linear propagation of photon and atom statistics through"
+STD_METHODS = {
+    "field": f"{LINEAR} envelope, fringe and a coarse shape; of a free shape: samples",
+    "gaussian": f"{LINEAR} the envelope and a coarse shape; what else is no Gaussian is not in it",
+    "mlem": "not measured: MLEM has no error of its own",
+    "sirt": "not measured: SIRT has no error of its own",
+    "abel": "not measured: rings by MLEM have no error of their own",
+}
 METHODS = {
-    "density_std_method": "linear propagation of photon and atom statistics through envelope, fringe and a coarse shape; of a free shape: samples",
     "resolution_method": "two binomial halves of the photons, MLEM stopped on the other half, first crossing of 0.143; the halves share their atoms",
 }
 
@@ -73,6 +81,8 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging, ge
         },
         field=told,
         flagged="\n".join(flagged) or "none",
+        method=entry.fit.method,
+        density_std_method=STD_METHODS[entry.fit.method],
         **METHODS,
     )
     inputs = [electrons, cameras] + ([geometry] if geometry else [])
@@ -81,6 +91,8 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging, ge
 
 def _aligned(names: Sequence[str], found: Densities, shots: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """(whether each shot's views agree, or disagree as usual; what to tell)."""
+    if "view_shift" not in found.values:  # a classical reconstruction on voxels: no shift was measured
+        return np.ones(len(shots), bool), []
     shift, std = found.values["view_shift"], found.values["view_shift_std"]
     moved = moved_views(shift, std)
     aligned = np.array([view is None for view in moved])
@@ -93,20 +105,20 @@ def _aligned(names: Sequence[str], found: Densities, shots: np.ndarray) -> tuple
     return aligned, lines
 
 
-def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: np.ndarray, entry: Imaging) -> tuple[dict[str, np.ndarray], Fringed]:
+def _scattered(found: Densities | None, shots: int, good: np.ndarray, trusted: np.ndarray, entry: Imaging) -> tuple[dict[str, np.ndarray], Field]:
     """The fitted shots at their places among all, NaN elsewhere."""
     side = entry.grid.voxels
     if found is None:
-        field = Fringed(shots, entry.grid.half_width_m, 2)
+        empty = dict.fromkeys(("density", "density_std"), np.full((shots, side, side, side), np.nan, np.float32))
         lone = dict.fromkeys(("chi2_reduced", "resolution_split_half"), np.full(shots, np.nan))
-        return {**lone, **dict.fromkeys(("density", "density_std"), np.full((shots, side, side, side), np.nan, np.float32))}, field
+        return lone | empty, Fringed(shots, entry.grid.half_width_m, 2)
     values = {}
     keep = np.isin(good, trusted)
     for name, part in found.values.items():
         whole = np.full((shots, *part.shape[1:]), np.nan, np.float32 if part.ndim > 2 else np.float64)
         whole[trusted] = part[keep]
         values[name] = whole
-    field = Fringed(shots, found.field.half_width, found.field.nodes, found.field.centre, found.field.reach)
+    field = of_batch(found.field, shots)
     with torch.no_grad():
         for name, value in field.state_dict().items():
             value[good] = found.field.state_dict()[name]

@@ -1,14 +1,14 @@
 """The classical answers beside the field: filtered back-projection and SIRT.
 
 FBP    mu(x) = sum_v w_v q_v(x.u_v),  q = depth * ramp,  the ramp of Ramachandran and Lakshminarayanan (PNAS 68, 2236 (1971))
-SIRT   mu <- max(0, mu + C A^T R (depth - A mu)),  R, C: inverse sums of A's rows and columns (Gregor and Benson, IEEE TMI 27, 918 (2008))
+SIRT   fitting.algebraic, with the line integrals for data
 """
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldfit.fitting import algebraic
 from fieldfit.forward.attenuation import Strips, raster
 
 LEAST = 1e-3  # pixel: rays and voxels that meet less than this are left alone
@@ -41,11 +41,4 @@ def _weights(angle: Float[np.ndarray, "view"]) -> Float[np.ndarray, "view"]:
 
 def sirt(strips: Strips, depth: Float[Tensor, "ray batch"], values: Float[Tensor, "voxel batch"], steps: int) -> Float[Tensor, "voxel batch"]:
     """The values `steps` steps further on."""
-    one = torch.ones(1, 1, dtype=values.dtype)
-    rays = strips.lengths(one.expand(values.shape[0], 1).contiguous())
-    voxels = strips.lengths.adjoint(one.expand(depth.shape[0], 1).contiguous())
-    by_ray = torch.where(rays > LEAST, 1 / rays.clamp_min(LEAST), 0.0)
-    by_voxel = torch.where(voxels > LEAST, 1 / voxels.clamp_min(LEAST), 0.0)
-    for _ in range(steps):
-        values = (values + by_voxel * strips.lengths.adjoint(by_ray * (depth - strips.lengths(values)))).clamp_min(0)
-    return values
+    return algebraic.sirt(strips.lengths, depth, values, steps, LEAST)

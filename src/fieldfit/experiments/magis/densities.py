@@ -8,16 +8,19 @@ import numpy as np
 import torch
 
 from fieldfit.config import Imaging
+from fieldfit.experiments.magis.classical import gaussian, voxel_values
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
-from fieldfit.experiments.magis.mlem import mlem
+from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.precision import Derived, derived
 from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
-from fieldfit.experiments.magis.volume import Volume, axis_of, volume_of
+from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid, volume_of
 from fieldfit.fields.fringed import Fringed
+from fieldfit.fields.voxels import Voxels
 from fieldfit.forward.imaging import pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.metrics.fsc import resolution, shell_correlation
 
+ON_VOXELS = ("mlem", "sirt", "abel")  # methods without an error of their own
 TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's length
 SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront", "view_shift")
 
@@ -30,7 +33,7 @@ class Densities:
     trusted (shot): False where the fit has not converged or something is not finite."""
 
     values: dict[str, np.ndarray]
-    field: Fringed
+    field: Fringed | Voxels
     trusted: np.ndarray
 
 
@@ -65,18 +68,25 @@ def densities(
         parts.append(part)
         fields.append(field)
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    trusted = values.pop("converged") & np.isfinite(values["density"]).all((1, 2, 3)) & np.isfinite(values["density_std"]).all((1, 2, 3))
+    known = ("density",) if entry.fit.method in ON_VOXELS else ("density", "density_std")  # what must be finite
+    trusted = values.pop("converged") & np.all([np.isfinite(values[name]).all((1, 2, 3)) for name in known], 0)
     return Densities(values, _joined(fields), trusted)
 
 
 def _together(
     volume: Volume, frames: np.ndarray, hit: np.ndarray | None, shots: Sequence[int], starts: Sequence, waves: Sequence, entry: Imaging
-) -> tuple[dict[str, np.ndarray], Fringed]:
+) -> tuple[dict[str, np.ndarray], Fringed | Voxels]:
     counts = pixels_of(volume.fine.projector, torch.from_numpy(frames).to(torch.float32))
     good = (
         torch.ones_like(counts) if hit is None else (pixels_of(volume.fine.projector, torch.from_numpy(hit).to(torch.float32)) == 0).to(counts.dtype)
     )
-    fitted = fit_shots(volume, counts, good, shots, starts, waves, entry.fit, entry.seed)
+    if entry.fit.method in ON_VOXELS:
+        plain, voxels = voxel_values(volume, counts, good, shots, starts, entry)
+        return plain | {"resolution_split_half": split_half(volume, counts, good, shots, entry)}, voxels
+    if entry.fit.method == "gaussian":
+        fitted = gaussian(volume, counts, good, starts)
+    else:
+        fitted = fit_shots(volume, counts, good, shots, starts, waves, entry.fit, entry.seed)
     field = field_of_fit(volume, fitted)
     axis, side = axis_of(entry.grid), entry.grid.voxels
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
@@ -102,14 +112,6 @@ def _together(
     return values, field
 
 
-def on_grid(volume: Volume, values: torch.Tensor, side: int) -> np.ndarray:
-    """Values at the samples of the fine lattice on the reported grid (side^3), zero where none was fitted."""
-    grid = np.zeros(side**3, np.float32)
-    inside = volume.reported >= 0
-    grid[volume.reported[inside].numpy()] = values[inside].numpy()
-    return grid
-
-
 def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: Sequence[int], entry: Imaging) -> np.ndarray:
     """Where two halves of each shot's photons agree (FSC 0.143) [m]: classical reconstructions, each stopped by the other half's photons.
 
@@ -118,21 +120,26 @@ def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: 
     projector = volume.fine.projector
     halves = thinned(counts[projector.pixel], 0.5, shots, entry.seed + 1)
     side = entry.grid.voxels
-    both = [mlem(projector, a, b, 0.5, good=good[projector.pixel]).density for a, b in (halves, halves[::-1])]
+    both = [mlem(projector.electrons, projector.pedestal, a, b, 0.5, good=good[projector.pixel]).density for a, b in (halves, halves[::-1])]
     pairs = ([on_grid(volume, half[:, member], side).reshape(side, side, side) for half in both] for member in range(len(shots)))
     return np.array([resolution(shell_correlation(a, b, projector.pitch)) for a, b in pairs])
 
 
-def _joined(fields: Sequence[Fringed]) -> Fringed:
+def _joined(fields: Sequence[Fringed | Voxels]) -> Fringed | Voxels:
     """One field of all shots; those without a free shape get an empty one."""
     largest = max(fields, key=lambda field: field.nodes)
-    whole = Fringed(sum(field.batch or 1 for field in fields), largest.half_width, largest.nodes, largest.centre, largest.reach)
+    whole = of_batch(largest, sum(field.batch or 1 for field in fields))
     first = 0
     with torch.no_grad():
         for field in fields:
             at = slice(first, first + (field.batch or 1))
-            whole.shape[at], whole.wave[at] = field.shape, field.wave
-            if field.nodes == largest.nodes:
-                whole.logarithm[at] = field.logarithm
+            for name, part in field.state_dict().items():
+                if field.nodes == largest.nodes or name != "logarithm":
+                    whole.state_dict()[name][at] = part
             first = at.stop
     return whole
+
+
+def of_batch(field: Fringed | Voxels, batch: int) -> Fringed | Voxels:
+    """A field of the same kind for another number of shots."""
+    return type(field)(**{**field.settings(), "batch": batch})

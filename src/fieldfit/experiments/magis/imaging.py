@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldfit.config import DensityFit
-from fieldfit.experiments.magis.mlem import mlem
+from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume
@@ -258,8 +258,8 @@ def fit_shots(
     ones = torch.ones(len(shots), len(fine.x))
     free = _Free(ones, torch.zeros_like(ones), torch.zeros(len(shots), dtype=torch.long), loss, parameters)
     fringe = _with_shapes(block, free, plain, fringe, starts)
-    final, sure = free.parameters.clone(), settled.clone()
-    # The envelope of a free shape is its base, so that there is nothing left to score; a fringe has its phase from all photons.
+    # The envelope of a free shape is its base: there is nothing left to score, and it need not be the best Gaussian.
+    final, sure = free.parameters.clone(), settled | (free.step > 0)
     for number, group, lattice in (
         (PARAMETERS, torch.nonzero(fringe & (free.step > 0)).flatten(), fine),
         (PARAMETERS, torch.nonzero(fringe & (free.step == 0)).flatten(), volume.turned),
@@ -315,11 +315,12 @@ def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, start
         free.take(block, wanted, block.shaped(fine, wanted, block.density(fine, own)), own)
         # A Gaussian is a poor base for what is compact and bright; where MLEM predicts the photons better, a few of its iterations are another.
         photons = block.photons(fine, wanted)
-        classical = mlem(fine.projector, photons.fitted, photons.held_out, 1 - photons.share, good=photons.good).density
+        view = fine.projector.electrons, fine.projector.pedestal
+        classical = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, good=photons.good).density
         at = wanted[held_out_loss(fine.projector, photons, classical) < free.loss[wanted] - MARGIN]
         if len(at):
             photons = block.photons(fine, at)
-            rough = mlem(fine.projector, photons.fitted, photons.held_out, 1 - photons.share, most=SIEVE, good=photons.good).density
+            rough = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, most=SIEVE, good=photons.good).density
             taken = free.take(block, at, block.shaped(fine, at, rough + FLOOR * rough.amax(0)), plain[at])
             fringe[at[taken]] = False
     # Where a wave not much shorter than the cloud still wants a free shape, it may only be a part of one that is no Gaussian: a shape is offered

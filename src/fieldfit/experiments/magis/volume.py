@@ -147,6 +147,25 @@ def seen_by(lattice: Lattice, cameras: Sequence[Camera], bad: np.ndarray, photon
     return replace(lattice, projector=new)
 
 
+def on_grid(volume: Volume, values: Float[Tensor, "sample"], side: int) -> np.ndarray:
+    """Means over the reported voxels (side^3) of the cubes that the projector draws for samples of the fine lattice; zero where none lies."""
+    grid = np.zeros(side**3, np.float32)
+    inside = volume.reported >= 0
+    grid[volume.reported[inside].numpy()] = values[inside].numpy()
+    projector = volume.fine.projector
+    if projector.volume > 0.75 * projector.pitch**3:
+        return grid
+    # The second lattice's cubes lie half a voxel off: each voxel has an eighth of eight of them.
+    second = slice(len(values) // 2, None)
+    place = torch.round(projector.centres[second] / projector.pitch + 0.5 * side).long()
+    near = ((place >= 0) & (place <= side)).all(1)
+    between = np.zeros((side + 1,) * 3, np.float32)
+    between[tuple(place[near].T.numpy())] = values[second][near].numpy()
+    for axis in range(3):
+        between = 0.5 * (between.take(range(side), axis) + between.take(range(1, side + 1), axis))
+    return (0.5 * (grid + between.ravel())).astype(np.float32)
+
+
 def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarray:
     keep = np.zeros(len(points), bool)
     for start in starts:

@@ -1,0 +1,92 @@
+"""Shots of known clouds for the imaging benchmarks: the reference shots, and simulated ones in files of the formats that the steps read."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fieldfit.calibration.frames import calibrated, stated
+from fieldfit.config import Imaging, SimulateShots
+from fieldfit.experiments.magis.start import Moments, Wave, moments, strongest_wave, views_of
+from fieldfit.experiments.magis.volume import Volume, volume_of
+from fieldfit.forward.imaging import pixels_of
+from fieldfit.geometry.cameras import Camera
+from fieldfit.io.cameras import frame_sizes, read_cameras
+from fieldfit.io.frames import read_block
+from fieldfit.simulate.shots import write_shots
+
+log = logging.getLogger(__name__)
+SIMULATED = {
+    "fringes of 150 um": {"period_um": 150.0, "contrast": 0.6},
+    "donut": {"object": "donut"},
+    "two clouds": {"object": "two_clouds"},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """electrons (shot, view, row, column) above the pedestal; bad (view, row, column); truths: (density [1/m3], coordinates [m]) of each shot;
+    atoms (shot); period: of fringes along y [m], None without. Truth is for scoring only."""
+
+    name: str
+    cameras: list[Camera]
+    electrons: np.ndarray
+    bad: np.ndarray
+    shots: list[int]
+    truths: list[tuple[np.ndarray, np.ndarray]]
+    atoms: list[float]
+    period: float | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every method starts from: samples and projectors, photons in all pixels of the binned frames, pedestal included, 1 where they count
+    (bad pixels are not among the projector's), moments and waves."""
+
+    volume: Volume
+    counts: torch.Tensor
+    good: torch.Tensor
+    starts: list[Moments]
+    waves: list[Wave | None]
+
+
+def case_of(name: str, raw: Path, cameras: Path, shots: list[int]) -> Case:
+    """Shots in TIFF files beside a camera file whose list `shots` names the truth."""
+    entry = Imaging.model_validate({"format": "tiff", "raw": raw, "cameras": cameras})
+    views = read_cameras(cameras)
+    block = read_block(raw, shots, frame_sizes(cameras))
+    frames = xr.DataArray(block.frames, dims=("shot", "view", "row", "column"), coords={"shot": shots})
+    found, _ = calibrated(frames, block.status, views, [stated(views, entry.saturation or block.full_scale)])
+    told = {one["shot"]: one for one in json.loads(cameras.read_text())["shots"]}
+    truths = []
+    for shot in shots:
+        with np.load(cameras.parent / told[shot]["truth"], allow_pickle=False) as truth:
+            truths.append((truth["density"].astype(float), truth["coords_m"]))
+    period = (told[shots[0]]["cloud"] or {}).get("fringe_period_um")
+    atoms = [float(told[shot]["n_atoms"]) for shot in shots]
+    return Case(name, views, found.electrons.values.astype(float), found.bad.values, shots, truths, atoms, period and period * 1e-6)
+
+
+def simulated(name: str, folder: Path, seed: int, shots: int) -> Case:
+    """One of SIMULATED: ring6, 1e9 photons a shot, phase and centre anew in each."""
+    place = folder / name.replace(" ", "_")
+    entry = SimulateShots.model_validate({"shots": shots, "dark": "none", "truth_density": True, **SIMULATED[name]})
+    write_shots(place / "raw", place / "cameras.json", place / "truth.json", entry, 1000.0, seed)
+    return case_of(name, place / "raw", place / "cameras.json", list(range(shots)))
+
+
+def prepared(case: Case, entry: Imaging) -> Prepared:
+    """Starts, waves, lattices and projectors: once a block, whatever the method."""
+    views = views_of(case.cameras)
+    light = np.where(case.bad, 0.0, case.electrons)
+    pedestal = np.array([camera.pedestal for camera in case.cameras])[:, None, None]
+    photons = np.where(case.bad, 0.0, np.rint(case.electrons + pedestal).clip(min=0))
+    starts = [moments(views, image, ~case.bad, entry.photons_per_atom) for image in light]
+    waves = [strongest_wave(views, image, total.sum((1, 2)), start) for image, total, start in zip(light, photons, starts, strict=True)]
+    volume = volume_of(case.cameras, light, case.bad, starts, waves, entry.grid, entry.photons_per_atom)
+    counts = pixels_of(volume.fine.projector, torch.from_numpy(photons).to(torch.float32))
+    return Prepared(volume, counts, torch.ones_like(counts), starts, waves)

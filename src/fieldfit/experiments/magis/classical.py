@@ -1,0 +1,146 @@
+"""The classical answers as density products: MLEM and SIRT on voxels, a Gaussian, and the Abel transform of a symmetric cloud.
+
+All see the photons that the field sees, through the same projector, and stop by the same held-out tenth. What a method cannot give is NaN:
+voxels and rings have no error of their own and no fringe, a Gaussian has no fringe.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldfit.config import DensityFit, Imaging
+from fieldfit.experiments.magis.abel import AXES, rings, seen_rings
+from fieldfit.experiments.magis.imaging import TOLERANCE, Fitted, scored, started, thinned
+from fieldfit.experiments.magis.iterative import Classical, mlem, sirt
+from fieldfit.experiments.magis.start import Moments
+from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid
+from fieldfit.fields.fringed import ENVELOPE
+from fieldfit.fields.voxels import Voxels
+from fieldfit.forward.imaging import Projector, light
+
+ROUNDS = 4  # of Fisher scoring of a Gaussian
+ABEL_MOST = 200  # MLEM iterations: rings are few, and are drawn slowly
+AXIS_ONLY = {"wavefront": 3, "position": 3, "size": 3, "fringe_wave_vector": 3}
+
+
+def gaussian(
+    volume: Volume, counts: Float[Tensor, "all shot"], good: Float[Tensor, "all shot"], starts: Sequence[Moments], rounds: int = ROUNDS
+) -> Fitted:
+    """Each shot's envelope alone at its likeliest on all photons, from the moments of its views. counts: pedestal included; good: 0 where a
+    pixel must not count."""
+    number = len(starts)
+    pixel, half = volume.turned.projector.pixel, volume.half_width
+    seen, use = counts[pixel], good[pixel]
+    found, converged = started(starts, [None] * number, volume.half_width), torch.zeros(number, dtype=torch.bool)
+    for _ in range(rounds):  # slopes of a step before do not serve for long where the cloud is no Gaussian
+        left = torch.nonzero(~converged).flatten()
+        if not len(left):
+            break
+        found[left], converged[left] = scored(volume.turned, half, seen[:, left], use[:, left], 1.0, found[left], None, ENVELOPE, TOLERANCE)
+    ones = torch.ones(number, len(volume.fine.x))
+    nothing = torch.zeros(number, dtype=torch.bool)
+    unknown = torch.full((number,), torch.nan, dtype=torch.float64)
+    return Fitted(found, ones, torch.zeros_like(ones), nothing, unknown, torch.zeros(number, dtype=torch.long), converged)
+
+
+def symmetric(
+    volume: Volume,
+    kept: Float[Tensor, "pixel shot"],
+    out: Float[Tensor, "pixel shot"],
+    good: Float[Tensor, "pixel shot"],
+    share: float,
+    centres: Float[Tensor, "shot 3"],
+    axis: int,
+) -> Classical:
+    """Densities symmetric about a line through each shot's centre [m]. kept, out: fitted and held-out photons of the fine lattice's pixels;
+    good: 0 where one must not count."""
+    projector = volume.fine.projector
+    step = projector.volume ** (1 / 3)  # finer along the axis where an interlaced lattice holds a short wave
+    parts = []
+    for place, centre in enumerate(centres):
+        drawn = rings(projector.centres, centre, axis, step)
+        seen, which = seen_rings(projector.electrons, drawn)
+        one = slice(place, place + 1)
+        found = mlem(seen, projector.pedestal, kept[:, one], out[:, one], share, ABEL_MOST, good=good[:, one])
+        profile = np.zeros(drawn.shape[1])
+        profile[which.numpy()] = found.density[:, 0].numpy()
+        parts.append(Classical(torch.from_numpy(drawn @ profile).to(kept.dtype)[:, None], found.iterations, found.loss))
+    return Classical(*(torch.cat([getattr(part, name) for part in parts], dim) for name, dim in (("density", 1), ("iterations", 0), ("loss", 0))))
+
+
+def reconstructed(
+    volume: Volume,
+    counts: Float[Tensor, "all shot"],
+    good: Float[Tensor, "all shot"],
+    shots: Sequence[int],
+    starts: Sequence[Moments],
+    options: DensityFit,
+    seed: int,
+) -> tuple[Classical, Float[Tensor, "shot"]]:
+    """(densities at the samples of the fine lattice, deviance of the held-out photons a pixel) by MLEM, SIRT or Abel."""
+    projector = volume.fine.projector
+    kept, out = thinned(counts[projector.pixel], options.held_out, shots, seed)
+    share, use = 1 - options.held_out, good[projector.pixel]
+    if options.method == "abel":
+        centres = gaussian(volume, counts, good, starts, rounds=1).parameters[:, 1:4] * volume.half_width
+        found = symmetric(volume, kept, out, use, share, centres, AXES.index(options.axis))
+    else:
+        found = (sirt if options.method == "sirt" else mlem)(projector.electrons, projector.pedestal, kept, out, share, good=use)
+    floor = (use * (out - torch.xlogy(out, out))).double().sum(0)
+    return found, 2 * (found.loss - floor) / use.sum(0)
+
+
+def voxel_values(
+    volume: Volume,
+    counts: Float[Tensor, "all shot"],
+    good: Float[Tensor, "all shot"],
+    shots: Sequence[int],
+    starts: Sequence[Moments],
+    entry: Imaging,
+) -> tuple[dict[str, np.ndarray], Voxels]:
+    """What the density product holds of a reconstruction on voxels, by its variables' names, and the field of all shots.
+
+    Position and size are moments of the density, noise and all: without errors, as density_std is.
+    """
+    side, projector = entry.grid.voxels, volume.fine.projector
+    found, held_out = reconstructed(volume, counts, good, shots, starts, entry.fit, entry.seed)
+    number, seen = len(shots), projector.pixel
+    field = Voxels(number, entry.grid.half_width_m, side)
+    density = np.stack([on_grid(volume, found.density[:, k], side).reshape(side, side, side) for k in range(number)])
+    with torch.no_grad():
+        field.values.copy_(torch.from_numpy(density))
+    values = {name: np.full((number, 3), np.nan) for name in AXIS_ONLY} | {name: np.full(number, np.nan) for name in ("phase", "contrast")}
+    values["fringe_period"] = np.full(number, np.nan)
+    values["atom_number"], values["position"], values["size"] = _moments(density, axis_of(entry.grid))
+    values |= {f"{name}_std": np.full_like(value, np.nan) for name, value in values.items() if name != "fringe_wave_vector"}
+    values |= {
+        "density": density,
+        "density_std": np.full_like(density, np.nan),
+        "chi2_reduced": np.array([chi2(projector, counts[seen, k], good[seen, k], found.density[:, k]) for k in range(number)]),
+        "held_out_deviance": held_out.numpy(),
+        "kept_step": found.iterations.numpy(),
+        "converged": np.ones(number, bool),
+    }
+    return values, field
+
+
+def chi2(projector: Projector, counts: Float[Tensor, "pixel"], good: Float[Tensor, "pixel"], density: Float[Tensor, "voxel"]) -> float:
+    """Pearson chi-square a good pixel, whose variance includes its own share of the finite atoms."""
+    a = projector.electrons.matrix
+    squared = torch.sparse_csr_tensor(a.crow_indices(), a.col_indices(), a.values().square() / projector.volume, a.shape)
+    mean = (light(projector, density[:, None])[:, 0] + projector.pedestal).clamp_min(1e-6)
+    return float((good * (counts - mean).square() / (mean + (squared @ density[:, None])[:, 0])).double().sum() / good.sum())
+
+
+def _moments(density: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(atoms (shot), centre (shot, 3) [m], rms size (shot, 3) [m])."""
+    total = density.sum((1, 2, 3), dtype=np.float64)
+    centre, size = [], []
+    for other in ((2, 3), (1, 3), (1, 2)):
+        profile = density.sum(other, dtype=np.float64) / total[:, None]
+        centre.append(profile @ axis)
+        size.append(np.sqrt(np.maximum(profile @ axis**2 - centre[-1] ** 2, 0)))
+    return total * (axis[1] - axis[0]) ** 3, np.stack(centre, 1), np.stack(size, 1)
