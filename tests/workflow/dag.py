@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from fieldfit.simulate.layouts import ring_of_cameras
+
 CHECKOUT = Path(__file__).parents[2]
 
 # All three experiments at the smallest size that still goes through every rule.
@@ -25,6 +27,7 @@ TINY = {
             "fit": {"steps": 20},
             "calibrations": {"first": {"dark": "demo/first/dark", "flat": "demo/first/flat"}},
             "object": {"cad": "drawing.stl"},
+            "refine": "target.csv",
             "simulate": {"shots": 3, "photons": 2e8, "sensor": {"darks": 4, "levels": 2, "brightest": 0.6}},
         },
         "pictures": {"format": "pictures", "raw": "demo/pictures.npz", "simulate": {"pictures": 3}},
@@ -80,6 +83,19 @@ def write_drawing(path: Path) -> None:
     path.write_bytes(bytes(80) + np.uint32(8).tobytes() + triangles.tobytes())
 
 
+def write_sightings(path: Path) -> None:
+    """Nine known points in the six views of the simulated ring, where its camera file says."""
+    lines = ["view,x_m,y_m,z_m,row,column,std_px"]
+    for camera in ring_of_cameras()["cameras"]:
+        lens, look, left, up = (np.array(camera[key]) for key in ("lens_position_m", "look", "left", "up"))
+        for x, y, z in [(0.0, 0.0, 0.0), *itertools.product((-5e-4, 5e-4), repeat=3)]:
+            offset = np.array([x, y, z]) - lens
+            scale = camera["focal_length_m"] * (1 + camera["magnification"]) / (offset @ look) / camera["pixel_pitch_m"]
+            row, column = (n / 2 + scale * (offset @ axis) for n, axis in zip(camera["resolution_hw"], (up, left), strict=True))
+            lines.append(f"{camera['id']},{x},{y},{z},{row:.4f},{column:.4f},0.02")
+    path.write_text("\n".join(lines) + "\n")
+
+
 def snakemake(
     folder: Path, *arguments: str, config: dict | None = None, package: Path | None = None, timeout: int = 900
 ) -> subprocess.CompletedProcess:
@@ -87,6 +103,7 @@ def snakemake(
     if config is not None:
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         write_drawing(folder / "drawing.stl")
+        write_sightings(folder / "target.csv")
         arguments = (*arguments, "--configfile", "config.yaml")
     environment = os.environ | ({"PYTHONPATH": str(package)} if package else {})
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(folder), "--cores", "2", *arguments]

@@ -37,10 +37,7 @@ SCORING_STEPS = 25
 TOLERANCE = 0.03  # standard deviations
 ROUGH = 0.2  # the same for what is scored again later
 GRID_CAN = 6.0  # |k| size below which a free shape could draw the wave itself, so that both ways are fitted
-GLANCE, GLANCE_SOLVER = (
-    2,
-    12,
-)  # steps, and of conjugate gradients in each, on the smaller lattice after which the held-out photons say whether a free shape is worth fitting
+GLANCE, GLANCE_SOLVER, GLANCE_RMS = 1, 12, 0.3  # steps, of conjugate gradients in each, of modest shapes: held-out photons say whether to go on
 MISFIT = 0.2  # chi-square a pixel beyond 1 at which it is fitted whatever the glance says
 SIEVE = 6  # iterations of MLEM that make a base where a Gaussian is none: few, so that they are smooth
 FLOOR = 1e-3  # of such a base's maximum
@@ -202,7 +199,7 @@ class Block:
 
     def shaped(self, lattice: Lattice, members: Tensor, base: Tensor, with_std: bool = True) -> Shape:
         """Free shapes of some shots on `base` (sample, shot), a few at a time; without a standard deviation: a glance at them."""
-        limits = (self.options.steps, True) if with_std else (GLANCE, False, GLANCE_SOLVER)
+        limits = (self.options.steps, True) if with_std else (GLANCE, False, GLANCE_SOLVER, GLANCE_RMS)
         parts = [
             fit_shape(lattice.projector, lattice.free, self.photons(lattice, some), part, [self.seeds[i] for i in some.tolist()], *limits)
             for some, part in zip(members.split(TOGETHER), base.split(TOGETHER, 1), strict=True)
@@ -345,7 +342,7 @@ def _wanted(block: Block, parameters: Tensor) -> Tensor:
     mean = (1 - photons.share) * (light(fine.projector, block.density(fine, parameters)) + fine.projector.pedestal[:, None]).clamp_min(LEAST)
     misfit = (photons.good * (photons.fitted - mean).square() / mean).sum(0) / photons.good.sum(0) - 1
     before = held_out_loss(lattice.projector, block.photons(lattice, every), base)
-    return (glance.held_out < before - MARGIN) | (misfit > MISFIT)
+    return (glance.held_out < before - SHAPE_MARGIN) | (misfit > MISFIT)
 
 
 def lattice_of(volume: Volume, fitted: Fitted, member: int) -> Lattice:

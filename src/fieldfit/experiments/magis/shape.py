@@ -77,16 +77,17 @@ def fit_shape(
     steps: int,
     with_std: bool = True,
     solver_steps: int = SOLVER_STEPS,
+    rms: float = START_RMS,
 ) -> Shape:
     """Fit the shape on `base` [m-3], positive. seeds: of the posterior samples, a number a shot; steps: Gauss-Newton steps at most, each of
-    `solver_steps` of conjugate gradients.
+    `solver_steps` of conjugate gradients; rms: of u before anything is learned.
 
     A shot whose held-out photons have not gained for two steps in a row is done.
     """
     shots = base.shape[1]
     generators = [generator_of(seed) for seed in seeds]
     z = base.new_zeros(shots, *field.size)
-    amplitude = smooth_amplitude(field, START_RMS).expand(shots, -1, -1, -1).clone()
+    amplitude = smooth_amplitude(field, rms).expand(shots, -1, -1, -1).clone()
     information = torch.zeros_like(amplitude)
     kept, kept_amplitude, kept_information = z.clone(), amplitude.clone(), information.clone()
     step_kept = torch.zeros(shots, dtype=torch.long)
@@ -97,7 +98,8 @@ def fit_shape(
 
     for step in range(1, steps + 1):
         u = field.drawn(z, amplitude)
-        step_by, drawn, probe = _newton(projector, field, photons, base, u, z, amplitude, information, generators, 1, True, solver_steps)
+        learns = with_std or step < steps
+        step_by, drawn, probe = _newton(projector, field, photons, base, u, z, amplitude, information, generators, int(learns), True, solver_steps)
         before, length = objective(z), torch.ones(shots)
         for _ in range(HALVINGS):
             trial = z + length[:, None, None, None] * step_by
@@ -111,7 +113,8 @@ def fit_shape(
         better = score < best
         best, waited = torch.where(better, score, best), torch.where(better, 0, waited + 1)
         step_kept = torch.where(better, step, step_kept)
-        z, amplitude, information = learned(field, z, probe, drawn, amplitude)
+        if learns:
+            z, amplitude, information = learned(field, z, probe, drawn, amplitude)
         kept, kept_amplitude, kept_information = (
             torch.where(better[:, None, None, None], new, old)
             for new, old in ((z, kept), (amplitude, kept_amplitude), (information, kept_information))
@@ -155,19 +158,23 @@ def _newton(
     mean = share * (light(projector, density) + projector.pedestal[:, None]).clamp_min(LEAST)
     weight = good / mean
 
-    def noise(rows: int) -> Tensor:
-        return torch.stack([torch.randn(rows, generator=generator) for _ in range(samples) for generator in generators], 1)
+    residuals, rights = ([weight * (photons.fitted - mean)], [-z]) if with_step else ([], [])
+    probe = z[:0]
+    if samples:
 
-    # Photons scatter by their mean, atoms by theirs; an atom's light is seen in several pixels at once.
-    atoms = share * light(projector, noise(len(base)) * (density / projector.volume).sqrt().repeat(1, samples))
-    residual = good.repeat(1, samples) * noise(len(mean)) / mean.sqrt().repeat(1, samples) + weight.repeat(1, samples) * atoms
-    probe = torch.stack([torch.randn(field.size, generator=generator) for _ in range(samples) for generator in generators])
-    if with_step:
-        residual = torch.cat([weight * (photons.fitted - mean), residual], 1)
+        def noise(*size: int) -> Tensor:
+            return torch.stack([torch.randn(size, generator=generator) for _ in range(samples) for generator in generators])
+
+        # Photons scatter by their mean, atoms by theirs; an atom's light is seen in several pixels at once.
+        atoms = share * light(projector, noise(len(base)).T * (density / projector.volume).sqrt().repeat(1, samples))
+        residuals.append(good.repeat(1, samples) * noise(len(mean)).T / mean.sqrt().repeat(1, samples) + weight.repeat(1, samples) * atoms)
+        probe = noise(*field.size)
+        rights.append(probe)
+    residual = torch.cat(residuals, 1)
     times = residual.shape[1] // base.shape[1]
     slopes, weights, amplitudes = slope.repeat(1, times), weight.repeat(1, times), amplitude.repeat(times, 1, 1, 1)
     right = share * field.adjoint(slopes * back_projected(projector, residual), amplitudes)
-    right = right + (torch.cat([-z, probe]) if with_step else probe)
+    right = right + torch.cat(rights)
 
     def operator(white: Tensor) -> Tensor:
         seen = share**2 * weights * light(projector, slopes * field.drawn(white, amplitudes))
