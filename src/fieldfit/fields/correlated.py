@@ -1,7 +1,7 @@
 """A random field on a lattice whose power spectrum the data teach: smooth where they are smooth, waves where they show waves.
 
     u = F^-1 [ A(k) F[z] ],   z white noise: standard normal, one number a place of the box        (correlated field)
-    A^2(k) <- A^2(k) ( a I(|k|) + sum [|z|^2 - gamma (1 - gamma)] ) / ( a + sum gamma^2 ),   gamma = 1 - posterior variance of z
+    A^2(k) <- A^2(k) ( a I(|k|) + sum |z|^2 ) / ( a + sum gamma ),   gamma = 1 - posterior variance of z
 
 The sums run over neighbouring wave vectors, as far apart as the cloud's own extent blurs them; gamma is how much of a mode the data
 have measured (MacKay, Neural Computation 4, 415 (1992)), so that power is learned from what is seen, in every direction on its own. A
@@ -21,10 +21,10 @@ from torch import Tensor
 
 PADDING = 0.15  # of the samples' extent: the box is periodic
 FALL = 6.0  # power law that the spectrum starts with, beyond the inverse of its length
+OUTLIER = 3.0  # of a shell's typical power
 POOLED = 20.0  # modes that a shell's power counts for, beside a mode's own neighbourhood
 NEAR = 0.7  # width of the neighbourhood, in inverse lengths
 STEEPEST = 30.0  # largest change of a power in one go
-SLOW = 0.7  # exponent of the change: an update that overshoots would swing
 
 
 @dataclass(frozen=True)
@@ -106,18 +106,18 @@ def learned(
     modes, power = _near(field, spectra[0].abs().square() / places)
     _, measured = _near(field, (spectra[1].conj() * (spectra[1] - spectra[2])).real / places)
     gamma = (measured / modes).clamp(0, 1)
-    # A mode's estimate without prior has the square P z^2 / gamma^2, of which P (1 - gamma) / gamma is noise; weights gamma^2.
-    own, seen = power - modes * gamma * (1 - gamma), modes * gamma.square()
+    own, seen = power, modes * gamma
     shell = torch.round(field.wave_number * field.length).long().flatten()
     factors = []
     for had, of in zip(own, seen, strict=True):
-        ratio = ((1 + had.clamp_min(0)) / (1 + of)).log()
+        ratio = ((1 + had) / (1 + of)).log()
         weight = (of + 1e-3) * field.twin
         typical = (_summed(shell, ratio * weight) / _summed(shell, weight))[shell].reshape(ratio.shape)
-        held = field.twin / (1 + (2 * (ratio - typical)).exp())
+        # Only what stands far out is held down: weights that fell with every fluctuation would make the power sink, step by step.
+        held = field.twin / (1 + ((ratio - typical).exp() / OUTLIER) ** 4)
         pooled = (_summed(shell, had * held) / (_summed(shell, of * held) + 1e-6))[shell].reshape(ratio.shape)
         factor = (POOLED * pooled.clamp(1 / STEEPEST, STEEPEST) + had) / (POOLED + of)
-        factors.append(factor.clamp(1 / STEEPEST, STEEPEST) ** SLOW)
+        factors.append(factor.clamp(1 / STEEPEST, STEEPEST))
     factor = torch.stack(factors)
     information = gamma / (1 - gamma).clamp_min(1e-5) * factor
     return torch.fft.irfftn(spectra[0] / factor.sqrt(), s=field.size, dim=(1, 2, 3)), amplitude * factor.sqrt(), information
