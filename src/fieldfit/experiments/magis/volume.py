@@ -37,6 +37,7 @@ STEEP = 0.9  # |k| h above which the fine lattice is interlaced with a second on
 PIXELS_A_PERIOD = 7.0  # binned pixels that a fringe period must span at least; a sinc(1/7) costs 3 % of contrast
 STEP_OF_WAVE = 2.0  # |k| h of the turned lattice
 STEPS_OF_SIZE = 6.0  # of the turned lattice, in the envelope's smallest standard deviation
+MOST_OF_SIZE = 10.0  # of its steps there, whatever ghosts remain: some 3e5 samples
 TURNS = 500  # orientations that are tried
 ORDERS = np.array([order for order in itertools.product(range(-3, 4), repeat=3) if any(order)])  # of the ghosts that are looked at
 GHOSTS = 2e-3  # of the wave's power in the views that its ghosts may have: that share of the contrast is lost
@@ -185,13 +186,13 @@ def _turned(
     wave = vectors[np.argmax(np.linalg.norm(vectors, axis=1))] if steepest else np.zeros(3)
     sights, edges, pixel = _seen_from(views_of(cameras), binning)
     turns = Rotation.random(TURNS, rng=np.random.default_rng(0)).as_matrix()
-    step = widest
+    step, least = widest, max(finest * pitch, size / MOST_OF_SIZE)
     while True:
         powers = [_ghosts(sights, edges, pixel, turn, step, wave, size) for turn in turns]
         axes, power = turns[int(np.argmin(powers))], min(powers)
-        if power < GHOSTS or step <= finest * pitch:
+        if power < GHOSTS or step <= least:
             break
-        step = max(0.9 * step, finest * pitch)
+        step = max(0.9 * step, least)
     log.info("turned lattice: %.0f um, ghosts have %.1e of the wave's power in the views", step * 1e6, power)
     centre = np.mean([start.centre for start in starts], 0)
     reach = max(float(np.linalg.norm(start.centre - centre)) + REACH * np.sqrt(np.linalg.eigvalsh(start.covariance)[-1]) for start in starts)
