@@ -24,10 +24,10 @@ from fieldfit.likelihoods import poisson
 
 BEND = 3.0  # b
 START_RMS = 1.0  # of u before anything is learned
-SOLVER_STEPS, STD_STEPS = 25, 100  # of conjugate gradients, for a Gauss-Newton step and for the samples of the standard deviation
+SOLVER_STEPS, STD_STEPS = 25, 40  # of conjugate gradients, for a Gauss-Newton step and for the samples of the standard deviation
 TOLERANCE, STD_TOLERANCE = 1e-2, 3e-3
-SAMPLES = 8  # of the posterior, for the standard deviation
-STUDENT = 1.07  # a standard deviation from so few samples holds 65 % of the errors; so many times as much holds 68 % (Student 1908)
+SAMPLES = 4  # of the posterior, for the standard deviation
+STUDENT = 1.14  # a standard deviation from so few samples holds 63 % of the errors; so many times as much holds 68 % (Student 1908)
 HALVINGS = 8
 LEAST = 1e-6  # electrons: a mean is never below
 
