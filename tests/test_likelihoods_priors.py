@@ -3,7 +3,7 @@
 import torch
 
 from fieldfit.likelihoods import binomial, gaussian, poisson, poisson_deviance
-from fieldfit.priors import ridge, roughness, total_variation
+from fieldfit.priors import roughness, total_variation
 
 MEAN = torch.linspace(0.5, 40.0, 200, dtype=torch.float64)
 
@@ -51,7 +51,3 @@ def test_constant_grid_has_no_roughness_and_a_ramp_has_its_slope():
     assert roughness(ramp).item() == 0.5 * 12
     assert total_variation(flat).item() == 0
     assert abs(total_variation(ramp, edge=1e-6).item() - 12) < 1e-3
-
-
-def test_ridge_is_half_the_square_for_each_member():
-    assert ridge(torch.tensor([[1.0, 2.0], [0.0, 3.0]])).tolist() == [2.5, 4.5]

@@ -4,11 +4,6 @@ import torch
 from torch import Tensor
 
 
-def ridge(weights: Tensor) -> Tensor:
-    """Half the sum of squares over all but the first (batch) axis: a standard normal prior."""
-    return 0.5 * weights.flatten(1).square().sum(1)
-
-
 def roughness(values: Tensor) -> Tensor:
     """Half the sum of squared differences between neighbours on a grid, over all but the first (batch) axis."""
     total = torch.zeros(values.shape[0], dtype=values.dtype, device=values.device)

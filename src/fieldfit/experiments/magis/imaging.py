@@ -14,7 +14,7 @@ all is decided, envelope and fringe are scored once more on all photons.
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -371,18 +371,3 @@ def field_of_fit(volume: Volume, fitted: Fitted) -> Fringed:
         field.shape.copy_(fitted.parameters[:, :ENVELOPE])
         field.wave.copy_(fitted.parameters[:, ENVELOPE:])
     return field
-
-
-def only(fitted: Fitted, member: int) -> Fitted:
-    """One shot of a fit."""
-    at = slice(member, member + 1)
-    return replace(
-        fitted,
-        parameters=fitted.parameters[at],
-        shape=fitted.shape[at],
-        shape_std=fitted.shape_std[at],
-        fringe=fitted.fringe[at],
-        held_out=fitted.held_out[at],
-        kept_step=fitted.kept_step[at],
-        converged=fitted.converged[at],
-    )
