@@ -15,11 +15,13 @@ from fieldfit.config import DensityFit, Imaging
 from fieldfit.experiments.magis.abel import AXES, rings, seen_rings
 from fieldfit.experiments.magis.imaging import TOLERANCE, Fitted, scored, started, thinned
 from fieldfit.experiments.magis.iterative import Classical, mlem, sirt
+from fieldfit.experiments.magis.precision import chi2
+from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.start import Moments
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid
 from fieldfit.fields.fringed import ENVELOPE
 from fieldfit.fields.voxels import Voxels
-from fieldfit.forward.imaging import Projector, light
+from fieldfit.forward.imaging import mean_electrons
 
 ROUNDS = 4  # of Fisher scoring of a Gaussian
 ABEL_MOST = 200  # MLEM iterations: rings are few, and are drawn slowly
@@ -108,6 +110,7 @@ def voxel_values(
     side, projector = entry.grid.voxels, volume.fine.projector
     found, held_out = reconstructed(volume, counts, good, shots, starts, entry.fit, entry.seed)
     number, seen = len(shots), projector.pixel
+    mean = mean_electrons(projector, found.density).clamp_min(LEAST)
     field = Voxels(number, entry.grid.half_width_m, side)
     density = np.stack([on_grid(volume, found.density[:, k], side).reshape(side, side, side) for k in range(number)])
     with torch.no_grad():
@@ -119,20 +122,12 @@ def voxel_values(
     values |= {
         "density": density,
         "density_std": np.full_like(density, np.nan),
-        "chi2_reduced": np.array([chi2(projector, counts[seen, k], good[seen, k], found.density[:, k]) for k in range(number)]),
+        "chi2_reduced": np.array([chi2(projector, counts[seen, k], mean[:, k], good[seen, k], found.density[:, k], 0) for k in range(number)]),
         "held_out_deviance": held_out.numpy(),
         "kept_step": found.iterations.numpy(),
         "converged": np.ones(number, bool),
     }
     return values, field
-
-
-def chi2(projector: Projector, counts: Float[Tensor, "pixel"], good: Float[Tensor, "pixel"], density: Float[Tensor, "voxel"]) -> float:
-    """Pearson chi-square a good pixel, whose variance includes its own share of the finite atoms."""
-    a = projector.electrons.matrix
-    squared = torch.sparse_csr_tensor(a.crow_indices(), a.col_indices(), a.values().square() / projector.volume, a.shape)
-    mean = (light(projector, density[:, None])[:, 0] + projector.pedestal).clamp_min(1e-6)
-    return float((good * (counts - mean).square() / (mean + (squared @ density[:, None])[:, 0])).double().sum() / good.sum())
 
 
 def _moments(density: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -222,10 +222,10 @@ class _Free:
     loss: Tensor
     parameters: Tensor
 
-    def take(self, block: Block, members: Tensor, found: Shape, own: Tensor) -> Tensor:
+    def take(self, block: Block, members: Tensor, found: Shape, own: Tensor, margin: float = SHAPE_MARGIN) -> Tensor:
         """Take what was found where the held-out photons are likelier by a margin: (shot of `members`) whether. own: the base's parameters."""
         gain = self.loss[members] - found.held_out
-        pays = gain > SHAPE_MARGIN
+        pays = gain > margin
         log.info("free shapes of members %s of the block: held-out log-likelihood gains %s", members.tolist(), gain.tolist())
         at, volume = members[pays], block.volume
         smooth = drawn(volume.fine, volume.half_width, own[pays], None).clamp_min(torch.finfo(torch.float32).tiny)
@@ -325,10 +325,8 @@ def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, start
     size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / volume.half_width
     doubtful = every[fringe & (free.step > 0) & (free.parameters[:, ENVELOPE : ENVELOPE + 3].norm(dim=1) * size < GRID_CAN)]
     if len(doubtful):
-        free.loss[doubtful] += SHAPE_MARGIN + MARGIN
-        taken = free.take(block, doubtful, block.shaped(fine, doubtful, block.density(fine, plain[doubtful])), plain[doubtful])
-        fringe[doubtful[taken]] = False
-        free.loss[doubtful[~taken]] -= SHAPE_MARGIN + MARGIN
+        shapes = block.shaped(fine, doubtful, block.density(fine, plain[doubtful]))
+        fringe[doubtful[free.take(block, doubtful, shapes, plain[doubtful], -MARGIN)]] = False
     return fringe
 
 

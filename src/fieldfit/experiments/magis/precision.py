@@ -97,7 +97,7 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
         stds["wavefront"] = (inverse + inverse @ atomic @ inverse).diagonal()[at].sqrt() / scale[at]
     inside = volume.reported >= 0
     std = fitted.shape_std[member][inside] if has_shape else _density_std(volume, p, shapes, covariance, number)
-    return Derived(values, stds, std, _chi2(projector, counts, mean, good, atoms, number), width)
+    return Derived(values, stds, std, chi2(projector, counts, mean, good, atoms, number), width)
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,9 @@ def _density_std(volume: Volume, p: Tensor, shapes: _Shapes, covariance: Tensor,
     return (root.float().T @ columns).square().sum(0).sqrt()
 
 
-def _chi2(projector: Projector, counts: Tensor, mean: Tensor, good: Tensor, atoms: Tensor, number: int) -> float:
-    """Pearson chi-square a degree of freedom; a pixel's variance includes its own share of the finite atoms."""
+def chi2(projector: Projector, counts: Tensor, mean: Tensor, good: Tensor, atoms: Tensor, number: int) -> float:
+    """Pearson chi-square a degree of freedom of the good pixels, `number` parameters fitted; a pixel's variance includes its own share of
+    the finite atoms. atoms: density (voxel) [m-3]."""
     a = projector.electrons.matrix
     squared = torch.sparse_csr_tensor(a.crow_indices(), a.col_indices(), a.values().square() / projector.volume, a.shape)
     variance = mean + (squared @ atoms[:, None])[:, 0]
