@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter
 
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import images, local_axes
@@ -21,6 +22,7 @@ OVERSAMPLED = 2  # zero padding of the spectra
 SIGNIFICANT = 32.0  # of the summed spectral power above its mean: below 1e-4 by chance in the 1e6 places looked at
 ALONE = 0.1  # a view sees a wave alone where all others together see less of its power
 DOUBT = 0.2  # |k along the line of sight| size below which the mirrored wave is the same to the fit
+LIT_WINDOW, LIT_SIGMA = 5, 5.0  # pixels, and standard deviations of the dark ones, of the light that a view's moments start from
 REACH = 3.0  # search along the line of sight, in units of 1/size
 
 
@@ -98,8 +100,7 @@ def _view_moments(image: np.ndarray, rounds: int = 12) -> tuple[tuple[float, flo
     """(row, column), (covariance: rows, mixed, columns) [pixels], electrons. The window is a Gaussian of twice the covariance found so far,
     undone by 1/S = 1/S_w - 1/(2 S): exact for a Gaussian cloud."""
     r, c = np.arange(image.shape[0])[:, None] + 0.5, np.arange(image.shape[1]) + 0.5
-    row, column = image.shape[0] / 2, image.shape[1] / 2
-    matrix = np.diag([image.shape[0] ** 2 / 16.0, image.shape[1] ** 2 / 16.0])
+    row, column, matrix = _lit(image, r, c)
     for _ in range(rounds):
         inverse = np.linalg.inv(4 * matrix)
         dr, dc = r - row, c - column
@@ -124,6 +125,22 @@ def _view_moments(image: np.ndarray, rounds: int = 12) -> tuple[tuple[float, flo
             else undone
         )
     return (row, column), (matrix[0, 0], matrix[0, 1], matrix[1, 1]), float(image.sum())
+
+
+def _lit(image: np.ndarray, r: np.ndarray, c: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """(row, column, covariance) of the pixels whose surroundings stand out of the dark ones: in a window as wide as the frame the noise
+    of all dark pixels would hide a small object. Where none stands out, the middle of the frame and a quarter of it."""
+    smooth = uniform_filter(image, LIT_WINDOW)
+    usual = np.median(smooth)
+    lit = np.where(smooth - usual > LIT_SIGMA * 1.4826 * np.median(np.abs(smooth - usual)), smooth, 0.0)
+    weight = lit.sum()
+    if weight <= 0:
+        return image.shape[0] / 2, image.shape[1] / 2, np.diag([image.shape[0] ** 2 / 16.0, image.shape[1] ** 2 / 16.0])
+    row, column = float((lit * r).sum() / weight), float((lit * c).sum() / weight)
+    mixed = (lit * (r - row) * (c - column)).sum() / weight
+    own = LIT_WINDOW**2 / 12
+    rows, columns = (max(float((lit * d**2).sum() / weight), 1.0 + own) for d in (r - row, c - column))
+    return row, column, np.array([[rows, mixed], [mixed, columns]])
 
 
 def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndarray, start: Moments) -> Wave | None:
