@@ -58,7 +58,7 @@ class DensityFit(Entry):
         description="field; mlem, sirt: on voxels, stopped by held-out photons; gaussian: envelope alone; abel: symmetric about `axis`",
     )
     axis: Literal["x", "y", "z"] = Field("y", description="direction of the axis of symmetry, for `method: abel`")
-    steps: int = Field(8, ge=1, description="largest number of Gauss-Newton steps of a free shape; it stops earlier on held-out photons")
+    steps: int = Field(12, ge=1, description="largest number of Gauss-Newton steps of a free shape; it stops earlier on held-out photons")
     held_out: float = Field(0.1, gt=0, lt=0.5, description="share of the photons, thinned from every pixel, that decides when to stop")
     fringe: bool = Field(True, description="offer the field an explicit fringe where the views' spectra and held-out photons want one")
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fieldfit.fields.correlated import Correlated, correlated, damped, learned, smooth_amplitude
+from fieldfit.fields.correlated import Correlated, correlated, damped, information, learned, smooth_amplitude
 
 STEP, SIDE = 50e-6, 18
 
@@ -57,7 +57,7 @@ def measured(field: Correlated, truth: torch.Tensor, noise: float, seen: torch.T
         right = torch.fft.rfftn(probe, dim=(1, 2, 3)) + information.sqrt() * other
         drawn = torch.fft.irfftn(right / (1 + information), s=field.size, dim=(1, 2, 3))
         before = field.drawn(white, amplitude)
-        white, amplitude, _ = learned(field, white, probe, drawn, amplitude)
+        white, amplitude = learned(field, white, probe, drawn, amplitude)
         assert torch.allclose(field.drawn(white, amplitude), before, atol=1e-3 * float(before.abs().max()))
     return amplitude[0].square()
 
@@ -98,3 +98,14 @@ def test_damping_is_the_inverse_of_a_stationary_precision() -> None:
     information = 50 * smooth_amplitude(field, 1.0)[None]
     back = torch.fft.irfftn(torch.fft.rfftn(damped(field, white, information), dim=(1, 2, 3)) * (1 + information), s=field.size, dim=(1, 2, 3))
     assert torch.allclose(back, white, atol=1e-4)
+
+
+def test_information_is_the_diagonal_of_the_operator_in_wave_numbers() -> None:
+    """An operator that weighs every mode by a smooth function of its wave vector."""
+    field = cube(40)
+    weight = 3 * torch.exp(-0.5 * (torch.fft.fftfreq(field.size[0])[:, None, None] + 0 * field.wave_number) ** 2 / 0.2**2)[None]
+    white = torch.randn(1, *field.size, generator=torch.Generator().manual_seed(6))
+    response = torch.fft.irfftn(torch.fft.rfftn(white, dim=(1, 2, 3)) * weight, s=field.size, dim=(1, 2, 3))
+    found = information(field, white, response)
+    assert float((found / weight).mean()) == pytest.approx(1, abs=0.05)
+    assert float((found / weight).std()) < 0.4  # a dozen modes a neighbourhood

@@ -93,10 +93,8 @@ def learned(
     probe: Float[Tensor, "batch x y z"],
     drawn: Float[Tensor, "batch x y z"],
     amplitude: Float[Tensor, "batch i j k"],
-) -> tuple[Float[Tensor, "batch x y z"], Float[Tensor, "batch i j k"], Float[Tensor, "batch i j k"]]:
-    """(white noise, amplitude, information) after one update of the spectra, the field itself unchanged.
-
-    information: of the data on each mode of the white noise, in units of the prior's, gamma / (1 - gamma).
+) -> tuple[Float[Tensor, "batch x y z"], Float[Tensor, "batch i j k"]]:
+    """(white noise, amplitude) after one update of the spectra, the field itself unchanged.
 
     drawn: samples of the posterior of the white noise; probe: the prior's part of what they were drawn from. Their correlation tells
     how much of a mode is not measured, with little noise where that is nearly all of it.
@@ -119,13 +117,19 @@ def learned(
         factor = (POOLED * pooled.clamp(1 / STEEPEST, STEEPEST) + had) / (POOLED + of)
         factors.append(factor.clamp(1 / STEEPEST, STEEPEST))
     factor = torch.stack(factors)
-    information = gamma / (1 - gamma).clamp_min(1e-5) * factor
-    return torch.fft.irfftn(spectra[0] / factor.sqrt(), s=field.size, dim=(1, 2, 3)), amplitude * factor.sqrt(), information
+    return torch.fft.irfftn(spectra[0] / factor.sqrt(), s=field.size, dim=(1, 2, 3)), amplitude * factor.sqrt()
 
 
-def damped(field: Correlated, white: Float[Tensor, "batch x y z"], information: Float[Tensor, "batch i j k"]) -> Float[Tensor, "batch x y z"]:
-    """White noise with each mode over 1 + information: the inverse of the posterior's precision, were that the same everywhere."""
-    return torch.fft.irfftn(torch.fft.rfftn(white, dim=(1, 2, 3)) / (1 + information), s=field.size, dim=(1, 2, 3))
+def information(field: Correlated, white: Float[Tensor, "batch x y z"], response: Float[Tensor, "batch x y z"]) -> Float[Tensor, "batch i j k"]:
+    """Of the data on each mode of the field: the diagonal, a mean over neighbours, of the operator that made `response` from random `white`."""
+    spectra = [torch.fft.rfftn(part, dim=(1, 2, 3)) for part in (white, response)]
+    modes, found = _near(field, (spectra[0].conj() * spectra[1]).real / math.prod(field.size))
+    return found / modes
+
+
+def damped(field: Correlated, white: Float[Tensor, "batch x y z"], known: Float[Tensor, "batch i j k"]) -> Float[Tensor, "batch x y z"]:
+    """White noise, each mode over 1 + what is known of it in units of the prior: the posterior's covariance, were that the same everywhere."""
+    return torch.fft.irfftn(torch.fft.rfftn(white, dim=(1, 2, 3)) / (1 + known), s=field.size, dim=(1, 2, 3))
 
 
 def _near(field: Correlated, values: Float[Tensor, "batch i j k"]) -> tuple[float, Float[Tensor, "batch i j k"]]:

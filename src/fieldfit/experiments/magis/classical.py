@@ -45,7 +45,7 @@ def gaussian(
     ones = torch.ones(number, len(volume.fine.x))
     nothing = torch.zeros(number, dtype=torch.bool)
     unknown = torch.full((number,), torch.nan, dtype=torch.float64)
-    return Fitted(found, ones, torch.zeros_like(ones), nothing, unknown, torch.zeros(number, dtype=torch.long), converged)
+    return Fitted(found, ones, torch.zeros_like(ones), torch.zeros(number, 7), nothing, unknown, torch.zeros(number, dtype=torch.long), converged)
 
 
 def symmetric(

@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.iterative import mlem
-from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss
+from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss, joined, shape_std
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume
 from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, slopes
@@ -39,7 +40,7 @@ ROUGH = 0.2  # the same for what is scored again later
 GRID_CAN = 6.0  # |k| size below which a free shape could draw the wave itself, so that both ways are fitted
 GLANCE, GLANCE_SOLVER, GLANCE_RMS = 1, 12, 0.3  # steps, of conjugate gradients in each, of modest shapes: held-out photons say whether to go on
 MISFIT = 0.2  # chi-square a pixel beyond 1 at which it is fitted whatever the glance says
-SIEVE = 6  # iterations of MLEM that make a base where a Gaussian is none: few, so that they are smooth
+SIEVE = 1  # iterations of MLEM that make a base where a Gaussian is none: few, so that they are smooth
 FLOOR = 1e-3  # of such a base's maximum
 DARK = 12.0  # -rho where no view allows light
 TOGETHER = 4  # free shapes that are fitted at once: they fill the memory
@@ -50,12 +51,13 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Fitted:
     """parameters (shot, 15): see fields.fringed; shape (shot, sample): exp(rho) at the samples of the fine lattice; shape_std (shot, sample) [m-3]:
-    of the density where a shape is used, zero elsewhere; fringe (shot): whether there is one; held_out (shot): deviance of the held-out
-    photons a pixel; kept_step (shot): of the free shape, 0 without; converged (shot)."""
+    of the density where a shape is used, zero elsewhere; moments_std (shot, 7): of its `moments_of`; fringe (shot): whether there is one;
+    held_out (shot): deviance of the held-out photons a pixel; kept_step (shot): of the free shape, 0 without; converged (shot)."""
 
     parameters: Float[Tensor, "shot 15"]
     shape: Float[Tensor, "shot sample"]
     shape_std: Float[Tensor, "shot sample"]
+    moments_std: Float[Tensor, "shot 7"]
     fringe: Bool[Tensor, "shot"]
     held_out: Float[Tensor, "shot"]
     kept_step: Tensor
@@ -197,19 +199,44 @@ class Block:
         """`scored` on the turned lattice, roughly."""
         return scored(self.volume.turned, self.volume.half_width, photons.fitted, photons.good, 1 - photons.share, start, None, number, ROUGH)
 
-    def shaped(self, lattice: Lattice, members: Tensor, base: Tensor, with_std: bool = True) -> Shape:
-        """Free shapes of some shots on `base` (sample, shot), a few at a time; without a standard deviation: a glance at them."""
-        limits = (self.options.steps, True) if with_std else (GLANCE, False, GLANCE_SOLVER, GLANCE_RMS)
-        parts = [
-            fit_shape(lattice.projector, lattice.free, self.photons(lattice, some), part, [self.seeds[i] for i in some.tolist()], *limits)
-            for some, part in zip(members.split(TOGETHER), base.split(TOGETHER, 1), strict=True)
-        ]
-        return Shape(
-            torch.cat([part.density for part in parts], 1),
-            torch.cat([part.std for part in parts], 1),
-            torch.cat([part.held_out for part in parts]),
-            torch.cat([part.step for part in parts]),
+    def shaped(self, lattice: Lattice, members: Tensor, base: Tensor, rival: Tensor | None = None) -> Shape:
+        """Free shapes of some shots on `base` (sample, shot), a few at a time. rival (shot): see fit_shape."""
+        return self._shaped(lattice, members, base, rival, steps=self.options.steps)
+
+    def glance(self, lattice: Lattice, members: Tensor, base: Tensor) -> Shape:
+        """Modest shapes: whether it pays to go on."""
+        return self._shaped(lattice, members, base, None, steps=GLANCE, solver_steps=GLANCE_SOLVER, rms=GLANCE_RMS)
+
+    def _shaped(self, lattice: Lattice, members: Tensor, base: Tensor, rival: Tensor | None, **limits: Any) -> Shape:
+        return joined(
+            [
+                fit_shape(
+                    lattice.projector,
+                    lattice.free,
+                    self.photons(lattice, members[at]),
+                    base[:, at],
+                    [self.seeds[i] for i in members[at].tolist()],
+                    rival=None if rival is None else rival[at],
+                    **limits,
+                )
+                for at in torch.arange(len(members)).split(TOGETHER)
+            ]
         )
+
+
+def moments_of(
+    lattice: Lattice, half_width: float, density: Float[Tensor, "sample shot"]
+) -> tuple[Float[Tensor, "7 shot"], Float[Tensor, "7 sample shot"]]:
+    """(atoms, centre (3) [m], rms size along each axis (3) [m] of the cubes that the projector draws, their derivatives by the density)."""
+    n, total = density.double(), density.double().sum(0)
+    x = lattice.x.double() * half_width
+    centre = x.T @ n / total
+    away = x.T[:, :, None] - centre[:, None]
+    square = (away.square() * n).sum(1) / total
+    size = (square + lattice.projector.pitch**2 / 12).sqrt()
+    values = torch.cat([(lattice.projector.volume * total)[None], centre, size])
+    by_atoms = torch.full_like(n, lattice.projector.volume)[None]
+    return values, torch.cat([by_atoms, away / total, (away.square() - square[:, None]) / (2 * size[:, None] * total)]).to(density.dtype)
 
 
 @dataclass
@@ -218,19 +245,26 @@ class _Free:
 
     shape: Tensor
     std: Tensor
+    moments_std: Tensor
     step: Tensor
     loss: Tensor
     parameters: Tensor
 
-    def take(self, block: Block, members: Tensor, found: Shape, own: Tensor, margin: float = SHAPE_MARGIN) -> Tensor:
-        """Take what was found where the held-out photons are likelier by a margin: (shot of `members`) whether. own: the base's parameters."""
+    def take(self, block: Block, members: Tensor, found: Shape, base: Tensor, own: Tensor, margin: float = SHAPE_MARGIN) -> Tensor:
+        """Take what was found on `base` (sample, shot) where the held-out photons are likelier by a margin: (shot of `members`) whether.
+        own: the parameters that the base has."""
         gain = self.loss[members] - found.held_out
         pays = gain > margin
         log.info("free shapes of members %s of the block: held-out log-likelihood gains %s", members.tolist(), gain.tolist())
-        at, volume = members[pays], block.volume
-        smooth = drawn(volume.fine, volume.half_width, own[pays], None).clamp_min(torch.finfo(torch.float32).tiny)
-        self.shape[at] = (found.density.T[pays] / smooth).clamp(math.exp(-DARK), math.exp(2 * DARK))
-        self.std[at], self.loss[at], self.step[at], self.parameters[at] = found.std.T[pays], found.held_out[pays], found.step[pays], own[pays]
+        volume, fine = block.volume, block.volume.fine
+        for place in torch.nonzero(pays):
+            at, one = members[place], found.of(place)
+            by = moments_of(fine, volume.half_width, one.density)[1]
+            std, moments_std = shape_std(fine.projector, fine.free, block.photons(fine, at), base[:, place], one, [block.seeds[int(at)]], by)
+            self.std[at], self.moments_std[at] = std.T, moments_std.T.to(self.moments_std.dtype)
+            smooth = drawn(fine, volume.half_width, own[place], None).clamp_min(torch.finfo(torch.float32).tiny)
+            self.shape[at] = (one.density.T / smooth).clamp(math.exp(-DARK), math.exp(2 * DARK))
+            self.loss[at], self.step[at], self.parameters[at] = one.held_out, one.step, own[place]
         return pays
 
 
@@ -253,7 +287,8 @@ def fit_shots(
     seen = block.photons(fine, every)
     loss = held_out_loss(fine.projector, seen, block.density(fine, parameters))
     ones = torch.ones(len(shots), len(fine.x))
-    free = _Free(ones, torch.zeros_like(ones), torch.zeros(len(shots), dtype=torch.long), loss, parameters)
+    none = torch.zeros(len(shots), 7, dtype=torch.float64)
+    free = _Free(ones, torch.zeros_like(ones), none, torch.zeros(len(shots), dtype=torch.long), loss, parameters)
     fringe = _with_shapes(block, free, plain, fringe, starts)
     # The envelope of a free shape is its base: there is nothing left to score, and it need not be the best Gaussian.
     final, sure = free.parameters.clone(), settled | (free.step > 0)
@@ -268,7 +303,7 @@ def fit_shots(
             final[group], sure[group] = scored(lattice, half, counts[at], good[at], 1.0, final[group], shape, number, TOLERANCE)
     final[~fringe, ENVELOPE:] = 0
     floor = (seen.good * (seen.held_out - torch.xlogy(seen.held_out, seen.held_out))).double().sum(0)
-    return Fitted(final, free.shape, free.std, fringe, 2 * (free.loss - floor) / seen.good.sum(0), free.step, sure)
+    return Fitted(final, free.shape, free.std, free.moments_std, fringe, 2 * (free.loss - floor) / seen.good.sum(0), free.step, sure)
 
 
 def _with_waves(block: Block, plain: Tensor, settled: Tensor, waves: Sequence[Wave | None]) -> tuple[Tensor, Tensor, Tensor]:
@@ -303,30 +338,31 @@ def _with_waves(block: Block, plain: Tensor, settled: Tensor, waves: Sequence[Wa
 
 
 def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, starts: Sequence[Moments]) -> Tensor:
-    """Whether there is a fringe (shot), after free shapes were offered to all: on the envelope, on a few iterations of MLEM, and without the wave."""
+    """Whether there is a fringe (shot), after free shapes were offered: on the envelope, on MLEM's first iteration, and without the wave."""
     volume, fine = block.volume, block.volume.fine
-    fringe, every = fringe.clone(), torch.arange(len(plain))
+    waved, fringe, every = fringe, fringe.clone(), torch.arange(len(plain))
     wanted = torch.nonzero(_wanted(block, free.parameters)).flatten()
     if len(wanted):
-        own = free.parameters[wanted]
-        free.take(block, wanted, block.shaped(fine, wanted, block.density(fine, own)), own)
-        # A Gaussian is a poor base for what is compact and bright; where MLEM predicts the photons better, a few of its iterations are another.
-        photons = block.photons(fine, wanted)
+        own, base, photons = free.parameters[wanted], block.density(fine, free.parameters[wanted]), block.photons(fine, wanted)
         view = fine.projector.electrons, fine.projector.pedestal
-        classical = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, good=photons.good).density
-        at = wanted[held_out_loss(fine.projector, photons, classical) < free.loss[wanted] - MARGIN]
-        if len(at):
-            photons = block.photons(fine, at)
+        classical = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, good=photons.good).loss
+        found = block.shaped(fine, wanted, base, classical)
+        # A Gaussian is a poor base for what is compact and bright; where MLEM predicts the photons better, its first iteration is another.
+        behind = found.held_out > classical
+        if behind.any():
+            at, photons = wanted[behind], block.photons(fine, wanted[behind])
             rough = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, most=SIEVE, good=photons.good).density
-            taken = free.take(block, at, block.shaped(fine, at, rough + FLOOR * rough.amax(0)), plain[at])
-            fringe[at[taken]] = False
+            rough = rough + FLOOR * rough.amax(0)
+            fringe[at[free.take(block, at, block.shaped(fine, at, rough), rough, plain[at])]] = False
+        taken = wanted[free.take(block, wanted, found, base, own)]
+        fringe[taken] = waved[taken]
     # Where a wave not much shorter than the cloud still wants a free shape, it may only be a part of one that is no Gaussian: a shape is offered
     # the same photons without it, and the wave must be worth its margin.
     size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / volume.half_width
     doubtful = every[fringe & (free.step > 0) & (free.parameters[:, ENVELOPE : ENVELOPE + 3].norm(dim=1) * size < GRID_CAN)]
     if len(doubtful):
-        shapes = block.shaped(fine, doubtful, block.density(fine, plain[doubtful]))
-        fringe[doubtful[free.take(block, doubtful, shapes, plain[doubtful], -MARGIN)]] = False
+        base = block.density(fine, plain[doubtful])
+        fringe[doubtful[free.take(block, doubtful, block.shaped(fine, doubtful, base), base, plain[doubtful], -MARGIN)]] = False
     return fringe
 
 
@@ -335,7 +371,7 @@ def _wanted(block: Block, parameters: Tensor) -> Tensor:
     every, fine = torch.arange(len(parameters)), block.volume.fine
     lattice = min(block.volume.turned, fine, key=lambda lattice: len(lattice.x))
     base = block.density(lattice, parameters)
-    glance = block.shaped(lattice, every, base, False)
+    glance = block.glance(lattice, every, base)
     photons = block.photons(fine, every)
     mean = (1 - photons.share) * (light(fine.projector, block.density(fine, parameters)) + fine.projector.pedestal[:, None]).clamp_min(LEAST)
     misfit = (photons.good * (photons.fitted - mean).square() / mean).sum(0) / photons.good.sum(0) - 1

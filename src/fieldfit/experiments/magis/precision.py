@@ -6,8 +6,8 @@
 
 J has a column for each parameter of envelope and fringe and for each node of a coarse grid of the free logarithm, whose prior
 width is the one that makes the data most probable (evidence: MacKay, Neural Computation 4, 415 (1992), section 2). So every quantity is
-marginal over shapes coarser than the grid. Where a free shape is used, the density's own standard deviation is that of samples of the
-posterior (experiments.magis.shape).
+marginal over shapes coarser than the grid. Where a free shape is used, atom number, position and size are moments of the density, and their
+standard deviations and the density's own are those of the shape's posterior (experiments.magis.shape).
 
 The wavefront: Zernike terms of the fringe phase over the disc transverse to the wave vector, of radius two envelope sizes,
 by one Gauss-Newton step from zero. Piston is the phase itself, tilts belong to the wave vector.
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldfit.experiments.magis.alignment import view_shifts
-from fieldfit.experiments.magis.imaging import Fitted, lattice_of, sampled
+from fieldfit.experiments.magis.imaging import Fitted, lattice_of, moments_of, sampled
 from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.volume import Volume
 from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, slopes
@@ -86,6 +86,10 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
     by_atoms = projector.volume * columns.double().sum(0)[main]
     values["atom_number"] = atoms.double().sum() * projector.volume
     stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
+    if has_shape:
+        moments, moments_std = moments_of(lattice, half, atoms[:, None])[0][:, 0], fitted.moments_std[member]
+        for name, at in (("atom_number", 0), ("position", slice(1, 4)), ("size", slice(4, 7))):
+            values[name], stds[name] = moments[at], moments_std[at]
     near = (jacobian * scale.float())[:, main]
     used = torch.where(good > 0, counts, mean)
     values["view_shift"], stds["view_shift"] = view_shifts(projector, used, mean, near, inverse / torch.outer(scale[main], scale[main]), atoms)

@@ -10,13 +10,14 @@ variational inference (Knollmueller and Ensslin, arXiv 1901.11033). After each s
 at which the photons that are never fitted are likeliest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fieldfit.fields.correlated import Correlated, damped, learned, smooth_amplitude
+from fieldfit.fields.correlated import Correlated, damped, information, learned, smooth_amplitude
 from fieldfit.fitting.conjugate import conjugate_gradients
 from fieldfit.fitting.fit import generator_of
 from fieldfit.forward.imaging import Projector, back_projected, light
@@ -29,6 +30,7 @@ TOLERANCE, STD_TOLERANCE = 1e-2, 3e-3
 SAMPLES = 4  # of the posterior, for the standard deviation
 STUDENT = 1.14  # a standard deviation from so few samples holds 63 % of the errors; so many times as much holds 68 % (Student 1908)
 HALVINGS = 8
+TRIED = 3  # steps after which a base that leads nowhere is given up
 LEAST = 1e-6  # electrons: a mean is never below
 
 
@@ -45,13 +47,24 @@ class Photons:
 
 @dataclass(frozen=True)
 class Shape:
-    """density, std (sample, shot) [m-3]; held_out (shot): minus log-likelihood of the held-out photons; step (shot): the one that was kept,
-    0 where the base is better than any shape."""
+    """density (sample, shot) [m-3]; held_out (shot): minus log-likelihood of the held-out photons; step (shot): the one that was kept,
+    0 where the base is better than any shape; white (shot, x, y, z), amplitude (shot, i, j, k): u is their field."""
 
     density: Float[Tensor, "sample shot"]
-    std: Float[Tensor, "sample shot"]
     held_out: Float[Tensor, "shot"]
     step: Int[Tensor, "shot"]
+    white: Float[Tensor, "shot x y z"]
+    amplitude: Float[Tensor, "shot i j k"]
+
+    def of(self, some: Tensor) -> "Shape":
+        """The shapes of some of the shots."""
+        return Shape(self.density[:, some], self.held_out[some], self.step[some], self.white[some], self.amplitude[some])
+
+
+def joined(shapes: Sequence[Shape]) -> Shape:
+    """Of all shots, in their order."""
+    dims = {"density": 1}
+    return Shape(**{name: torch.cat([getattr(shape, name) for shape in shapes], dims.get(name, 0)) for name in Shape.__dataclass_fields__})
 
 
 def held_out_loss(projector: Projector, photons: Photons, density: Float[Tensor, "sample shot"]) -> Float[Tensor, "shot"]:
@@ -76,59 +89,82 @@ def fit_shape(
     base: Float[Tensor, "sample shot"],
     seeds: list[int],
     steps: int,
-    with_std: bool = True,
     solver_steps: int = SOLVER_STEPS,
     rms: float = START_RMS,
+    rival: Float[Tensor, "shot"] | None = None,
 ) -> Shape:
     """Fit the shape on `base` [m-3], positive. seeds: of the posterior samples, a number a shot; steps: Gauss-Newton steps at most, each of
-    `solver_steps` of conjugate gradients; rms: of u before anything is learned.
+    `solver_steps` of conjugate gradients; rms: of u before anything is learned; rival: held-out loss of another answer.
 
-    A shot whose held-out photons have not gained for two steps in a row is done.
+    A shot whose held-out photons have not gained for two steps in a row is done, and one that is behind its rival after TRIED steps.
     """
     shots = base.shape[1]
     generators = [generator_of(seed) for seed in seeds]
     z = base.new_zeros(shots, *field.size)
     amplitude = smooth_amplitude(field, rms).expand(shots, -1, -1, -1).clone()
-    information = torch.zeros_like(amplitude)
-    kept, kept_amplitude, kept_information = z.clone(), amplitude.clone(), information.clone()
+    kept, kept_amplitude = z.clone(), amplitude.clone()
     step_kept = torch.zeros(shots, dtype=torch.long)
     best, waited = held_out_loss(projector, photons, base), torch.zeros(shots, dtype=torch.long)
 
-    def objective(white: Tensor) -> Tensor:
-        return fitted_loss(projector, photons, _shaped(base, field.drawn(white, amplitude))) + 0.5 * white.double().square().flatten(1).sum(1)
+    def objective(white: Tensor, density: Tensor) -> Tensor:
+        return fitted_loss(projector, photons, density) + 0.5 * white.double().square().flatten(1).sum(1)
 
+    u = field.drawn(z, amplitude)
     for step in range(1, steps + 1):
-        u = field.drawn(z, amplitude)
-        learns = with_std or step < steps
-        step_by, drawn, probe = _newton(projector, field, photons, base, u, z, amplitude, information, generators, int(learns), True, solver_steps)
-        before, length = objective(z), torch.ones(shots)
+        posterior = _Posterior(projector, field, photons, base, u, amplitude, generators)
+        learns = steps > 1  # a single step is a glance
+        probe, response = posterior.sample(1) if learns else (z[:0], z[:0])
+        found = posterior.solved(torch.cat([posterior.gradient() - z, response]), solver_steps, TOLERANCE)
+        before, length = objective(z, posterior.density), torch.ones(shots)
         for _ in range(HALVINGS):
-            trial = z + length[:, None, None, None] * step_by
-            after = objective(trial)
-            worse = ~(after <= before)
+            trial = z + length[:, None, None, None] * found[:shots]
+            density = _shaped(base, field.drawn(trial, amplitude))
+            worse = ~(objective(trial, density) <= before)
             if not worse.any():
                 break
             length = torch.where(worse, 0.5 * length, length)
         z = torch.where(worse[:, None, None, None], z, trial)
-        score = held_out_loss(projector, photons, _shaped(base, field.drawn(z, amplitude)))
+        density = torch.where(worse, posterior.density, density)
+        score = held_out_loss(projector, photons, density)
         better = score < best
         best, waited = torch.where(better, score, best), torch.where(better, 0, waited + 1)
         step_kept = torch.where(better, step, step_kept)
         if learns:
-            z, amplitude, information = learned(field, z, probe, drawn, amplitude)
-        kept, kept_amplitude, kept_information = (
-            torch.where(better[:, None, None, None], new, old)
-            for new, old in ((z, kept), (amplitude, kept_amplitude), (information, kept_information))
-        )
-        if (waited >= 2).all():
+            z, amplitude = learned(field, z, probe, found[shots:], amplitude)
+        kept, kept_amplitude = (torch.where(better[:, None, None, None], new, old) for new, old in ((z, kept), (amplitude, kept_amplitude)))
+        behind = best > rival if rival is not None and step >= TRIED else waited < 0
+        if ((waited >= 2) | behind).all():
             break
-    u = field.drawn(kept, kept_amplitude)
-    std = torch.zeros_like(base)
-    if with_std:
-        _, drawn, _ = _newton(projector, field, photons, base, u, kept, kept_amplitude, kept_information, generators, SAMPLES, False, STD_STEPS)
-        scatter = field.drawn(drawn, kept_amplitude.repeat(SAMPLES, 1, 1, 1)).reshape(len(base), SAMPLES, shots)
-        std = STUDENT * _slope(base, u) * scatter.square().mean(1).sqrt()
-    return Shape(_shaped(base, u), std, best, step_kept)
+        u = field.drawn(z, amplitude)
+    return Shape(_shaped(base, field.drawn(kept, kept_amplitude)), best, step_kept, kept, kept_amplitude)
+
+
+def shape_std(
+    projector: Projector,
+    field: Correlated,
+    photons: Photons,
+    base: Float[Tensor, "sample shot"],
+    shape: Shape,
+    seeds: list[int],
+    by: Float[Tensor, "quantity sample shot"],
+) -> tuple[Float[Tensor, "sample shot"], Float[Tensor, "quantity shot"]]:
+    """Standard deviations of the density [m-3], from SAMPLES of the posterior, and of quantities whose derivatives by the density are `by`,
+    in closed form up to the solver:
+
+        variance = q^T (1 + J^T W J)^-1 q + sum_v n_v / V g_v^2,   g = what an atom more in v does to the quantity
+    """
+    shots, amplitude = base.shape[1], shape.amplitude
+    generators = [generator_of(-1 - seed) for seed in seeds]  # not the numbers that the fit has used
+    posterior = _Posterior(projector, field, photons, base, field.drawn(shape.white, amplitude), amplitude, generators)
+    right = torch.cat([posterior.white(posterior.slope * one) for one in by])
+    samples = posterior.sample(SAMPLES)[1]
+    found = posterior.solved(torch.cat([samples, right]), STD_STEPS, STD_TOLERANCE)
+    scatter = field.drawn(found[: len(samples)], amplitude.repeat(SAMPLES, 1, 1, 1)).reshape(len(base), SAMPLES, shots)
+    known = found[len(samples) :]
+    by_atoms = back_projected(projector, posterior.weights(known) * posterior.seen(known)) * posterior.share
+    atoms = (posterior.density / projector.volume).repeat(1, len(by))
+    variance = (right * known).double().flatten(1).sum(1) + (atoms * by_atoms.square()).double().sum(0)
+    return STUDENT * posterior.slope * scatter.square().mean(1).sqrt(), variance.reshape(len(by), shots).sqrt()
 
 
 def _shaped(base: Tensor, u: Tensor) -> Tensor:
@@ -139,51 +175,60 @@ def _slope(base: Tensor, u: Tensor) -> Tensor:
     return base * torch.sigmoid(BEND * (1 + u))
 
 
-def _newton(
-    projector: Projector,
-    field: Correlated,
-    photons: Photons,
-    base: Tensor,
-    u: Tensor,
-    z: Tensor,
-    amplitude: Tensor,
-    information: Tensor,
-    generators: list[torch.Generator],
-    samples: int,
-    with_step: bool,
-    solver_steps: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(full Gauss-Newton step, posterior samples less their mean, the prior's part of each), all with one solver: the operator is the same."""
-    share, good = 1 - photons.share, photons.good
-    density, slope = _shaped(base, u), _slope(base, u)
-    mean = share * (light(projector, density) + projector.pedestal[:, None]).clamp_min(LEAST)
-    weight = good / mean
+class _Posterior:
+    """The photons' view of white noise z around a field: J, W, and solutions with 1 + J^T W J. Batches are all shots, once or several times over."""
 
-    residuals, rights = ([weight * (photons.fitted - mean)], [-z]) if with_step else ([], [])
-    probe = z[:0]
-    if samples:
+    def __init__(
+        self, projector: Projector, field: Correlated, photons: Photons, base: Tensor, u: Tensor, amplitude: Tensor, generators: list[torch.Generator]
+    ) -> None:
+        self.projector, self.field, self.photons, self.amplitude, self.generators = projector, field, photons, amplitude, generators
+        self.share = 1 - photons.share
+        self.density, self.slope = _shaped(base, u), _slope(base, u)
+        self.mean = self.share * (light(projector, self.density) + projector.pedestal[:, None]).clamp_min(LEAST)
+        self.weight = photons.good / self.mean
+        # What the photons tell of each mode, from their response to one random field: the solver needs it rough, but from the first step on.
+        random, flat = self.noise(1, *field.size), torch.ones_like(amplitude)
+        response = self.slope * back_projected(projector, self.weight * light(projector, self.slope * field.drawn(random, flat)))
+        self.known = amplitude.square() * self.share**2 * information(field, random, field.adjoint(response, flat))
 
-        def noise(*size: int) -> Tensor:
-            return torch.stack([torch.randn(size, generator=generator) for _ in range(samples) for generator in generators])
+    def noise(self, number: int, *size: int) -> Tensor:
+        """Standard normal numbers, `number` for each shot."""
+        return torch.stack([torch.randn(size, generator=generator) for _ in range(number) for generator in self.generators])
 
+    def weights(self, white: Tensor) -> Tensor:
+        return self.weight.repeat(1, len(white) // len(self.amplitude))
+
+    def seen(self, white: Float[Tensor, "batch x y z"]) -> Float[Tensor, "pixel batch"]:
+        """J: electrons."""
+        times = len(white) // len(self.amplitude)
+        return self.share * light(self.projector, self.slope.repeat(1, times) * self.field.drawn(white, self.amplitude.repeat(times, 1, 1, 1)))
+
+    def white(self, values: Float[Tensor, "sample batch"]) -> Float[Tensor, "batch x y z"]:
+        """From values at the samples to the white noise."""
+        return self.field.adjoint(values, self.amplitude.repeat(values.shape[1] // len(self.amplitude), 1, 1, 1))
+
+    def back(self, pixels: Float[Tensor, "pixel batch"]) -> Float[Tensor, "batch x y z"]:
+        """Adjoint of `seen`."""
+        slopes = self.slope.repeat(1, pixels.shape[1] // len(self.amplitude))
+        return self.white(self.share * slopes * back_projected(self.projector, pixels))
+
+    def gradient(self) -> Float[Tensor, "shot x y z"]:
+        """Of the fitted photons' log-likelihood."""
+        return self.back(self.weight * (self.photons.fitted - self.mean))
+
+    def sample(self, number: int) -> tuple[Float[Tensor, "batch x y z"], Float[Tensor, "batch x y z"]]:
+        """(the prior's part, all) of right-hand sides whose solutions are samples of the posterior, less its mean."""
+        probe = self.noise(number, *self.field.size)
         # Photons scatter by their mean, atoms by theirs; an atom's light is seen in several pixels at once.
-        atoms = share * light(projector, noise(len(base)).T * (density / projector.volume).sqrt().repeat(1, samples))
-        residuals.append(good.repeat(1, samples) * noise(len(mean)).T / mean.sqrt().repeat(1, samples) + weight.repeat(1, samples) * atoms)
-        probe = noise(*field.size)
-        rights.append(probe)
-    residual = torch.cat(residuals, 1)
-    times = residual.shape[1] // base.shape[1]
-    slopes, weights, amplitudes = slope.repeat(1, times), weight.repeat(1, times), amplitude.repeat(times, 1, 1, 1)
-    right = share * field.adjoint(slopes * back_projected(projector, residual), amplitudes)
-    right = right + torch.cat(rights)
+        lumps = self.noise(number, len(self.density)).T * (self.density / self.projector.volume).sqrt().repeat(1, number)
+        atoms = self.share * light(self.projector, lumps)
+        photons = self.noise(number, len(self.mean)).T * self.mean.sqrt().repeat(1, number)
+        return probe, probe + self.back(self.weights(probe) * (photons + atoms))
 
-    def operator(white: Tensor) -> Tensor:
-        seen = share**2 * weights * light(projector, slopes * field.drawn(white, amplitudes))
-        return white + field.adjoint(slopes * back_projected(projector, seen), amplitudes)
+    def solved(self, right: Float[Tensor, "batch x y z"], steps: int, tolerance: float) -> Float[Tensor, "batch x y z"]:
+        known = self.known.repeat(len(right) // len(self.amplitude), 1, 1, 1)
 
-    known = information.repeat(times, 1, 1, 1)
-    found = conjugate_gradients(
-        operator, right, solver_steps, TOLERANCE if with_step else STD_TOLERANCE, lambda residual: damped(field, residual, known)
-    )
-    first = len(z) if with_step else 0
-    return found[:first], found[first:], probe
+        def operator(white: Tensor) -> Tensor:
+            return white + self.back(self.weights(white) * self.seen(white))
+
+        return conjugate_gradients(operator, right, steps, tolerance, lambda residual: damped(self.field, residual, known))
