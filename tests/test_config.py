@@ -29,7 +29,7 @@ def test_printed_defaults_are_valid_once_the_required_values_are_given():
     assert len(load_config(mapping).magis) == 4
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "reference.yaml", "printed_object.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "reference.yaml", "imaging.yaml"])
 def test_shipped_configurations_are_valid(checkout, name):
     load_config(yaml.safe_load((checkout / "config" / name).read_text()))
 

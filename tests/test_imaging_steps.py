@@ -66,7 +66,7 @@ def test_the_density_can_be_evaluated_anywhere(run: Path) -> None:
 
 
 def test_the_pictures_are_made_from_the_products_alone(run: Path) -> None:
-    assert len(pictures([run / "density.nc"], run / "phase.nc")) == 4
+    assert len(pictures([run / "density.nc"], run / "phase.nc")) == 5
 
 
 def test_too_many_flagged_shots_refuse_the_phase_with_their_reasons(run: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_classical_answer_is_a_density_product_that_says_what_was_not_measured
     with open_product(run / "mlem_phase.nc", "phase") as phase:
         assert phase.status.values.tolist() == [Status.weak, Status.corrupt, Status.weak, Status.empty]
         assert "shot 0 is weak: `fit.method: mlem` gives no fringe" in phase.attrs["flagged"]
-    assert len(pictures([run / "mlem.nc"], run / "mlem_phase.nc")) == 4
+    assert len(pictures([run / "mlem.nc"], run / "mlem_phase.nc")) == 5
 
 
 def test_a_simulation_needs_its_key(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def pictures(densities: Sequence[Path], phase: Path) -> list[Picture]:
         good = np.flatnonzero(block.status.values == Status.good)
         if good.size:
             one = block.isel(shot=int(good[0])).load()
-            drawn += [_slices(one), _profile(one)]
+            drawn += [_slices(one), _profile(one), *_halves(one)]
             break
     run = open_product(phase, "phase")
     return [*drawn, _series(run), _clouds(run)]
@@ -75,6 +75,31 @@ def _profile(shot: xr.Dataset) -> Picture:
     return Picture(
         f"Fringe of shot {int(shot.shot)}", f"The density along {names[across]} through the middle of the cloud, voxel means.", figure, figures
     )
+
+
+def _halves(shot: xr.Dataset) -> list[Picture]:
+    """Where two halves of the photons agree."""
+    if "split_half_correlation" not in shot:
+        return []
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    axes, other = figure.subplots(1, 2)
+    frequency, curve, std = (shot[name].values for name in ("spatial_frequency", "split_half_correlation", "split_half_correlation_std"))
+    plateau = float(shot.split_half_plateau)
+    axes.plot(frequency / MM, curve, color="C0", label="two halves of the photons")
+    axes.fill_between(frequency / MM, curve - std, curve + std, color="C0", alpha=0.3)
+    axes.plot(frequency / MM, shot.half_bit, color="0.5", linestyle=":", label="half a bit")
+    axes.axhline(0.143, color="0.5", linestyle="--", linewidth=1, label="0.143")
+    axes.axhline(plateau, color="C1", linewidth=1, label="plateau: the atoms in common")
+    axes.set(xlabel="waves a mm", ylabel="Fourier shell correlation", ylim=(-0.1, 1.05))
+    axes.legend(frameon=False, fontsize="small")
+    other.semilogy(frequency / MM, shot.split_half_power, color="C0")
+    other.set(xlabel="waves a mm", ylabel="power of one half [m$^{-6}$]")
+    figures = (
+        ("first crossing of 0.143", f"{float(shot.resolution_split_half) * UM:.0f} um"),
+        ("first crossing of the same above the plateau", f"{float(shot.resolution_above_plateau) * UM:.0f} um"),
+    )
+    caption = "A smooth cloud with a fringe has little power between the two: there a first crossing says nothing, and the right panel shows it."
+    return [Picture(f"Resolution of shot {int(shot.shot)}", caption, figure, figures)]
 
 
 def _series(run: xr.Dataset) -> Picture:

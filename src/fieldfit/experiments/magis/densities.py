@@ -16,11 +16,12 @@ from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid, volume_of
 from fieldfit.fields.fringed import Fringed
 from fieldfit.fields.voxels import Voxels
-from fieldfit.forward.imaging import pixels_of
+from fieldfit.forward.imaging import light, pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.metrics.fsc import resolution, shell_correlation
 
 ON_VOXELS = ("mlem", "sirt", "abel")  # methods without an error of their own
+ABOVE = 0.143  # of what is left above the plateau: where two halves still agree
 TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's length
 SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront", "view_shift")
 
@@ -82,7 +83,7 @@ def _together(
     )
     if entry.fit.method in ON_VOXELS:
         plain, voxels = voxel_values(volume, counts, good, shots, starts, entry)
-        return plain | {"resolution_split_half": split_half(volume, counts, good, shots, entry)}, voxels
+        return plain | split_half(volume, counts, good, shots, entry), voxels
     if entry.fit.method == "gaussian":
         fitted = gaussian(volume, counts, good, starts)
     else:
@@ -100,7 +101,7 @@ def _together(
         "density": density,
         "density_std": std.reshape(density.shape),
         "chi2_reduced": np.array([one.chi2_reduced for one in shown]),
-        "resolution_split_half": split_half(volume, counts, good, shots, entry),
+        **split_half(volume, counts, good, shots, entry),
         "fringe_wave_vector": np.stack([one.values["wave_vector"].numpy() for one in shown]),
         "held_out_deviance": fitted.held_out.numpy(),
         "kept_step": fitted.kept_step.numpy(),
@@ -112,17 +113,30 @@ def _together(
     return values, field
 
 
-def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: Sequence[int], entry: Imaging) -> np.ndarray:
-    """Where two halves of each shot's photons agree (FSC 0.143) [m]: classical reconstructions, each stopped by the other half's photons.
+def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: Sequence[int], entry: Imaging) -> dict[str, np.ndarray]:
+    """Fourier shell correlation of two halves of each shot's photons, by the product's variables' names: classical reconstructions, each stopped
+    by the other half's photons.
 
-    The halves share the atoms, so their correlation never falls below (q/2) / (1 + q/2) with q detected photons an atom.
+    The halves share the atoms, so that their noise correlates by (q/2) / (1 + q/2) with q detected photons an atom: the plateau.
     """
     projector = volume.fine.projector
+    use = good[projector.pixel]
     halves = thinned(counts[projector.pixel], 0.5, shots, entry.seed + 1)
     side = entry.grid.voxels
-    both = [mlem(projector.electrons, projector.pedestal, a, b, 0.5, good=good[projector.pixel]).density for a, b in (halves, halves[::-1])]
+    both = [mlem(projector.electrons, projector.pedestal, a, b, 0.5, good=use).density for a, b in (halves, halves[::-1])]
     pairs = ([on_grid(volume, half[:, member], side).reshape(side, side, side) for half in both] for member in range(len(shots)))
-    return np.array([resolution(shell_correlation(a, b, projector.pitch)) for a, b in pairs])
+    curves = [shell_correlation(a, b, 2 * entry.grid.half_width_m / side) for a, b in pairs]
+    electrons = (use * light(projector, (both[0] + both[1]) / 2)).double().sum(0)
+    of_an_atom = electrons / (projector.volume * (both[0] + both[1]).double().sum(0) / 2)
+    plateau = (of_an_atom / 2 / (1 + of_an_atom / 2)).numpy()
+    return {
+        "resolution_split_half": np.array([resolution(curve) for curve in curves]),
+        "resolution_above_plateau": np.array([resolution(curve, p + ABOVE * (1 - p)) for curve, p in zip(curves, plateau, strict=True)]),
+        "split_half_plateau": plateau,
+        "split_half_correlation": np.stack([curve.correlation for curve in curves]),
+        "split_half_correlation_std": np.stack([curve.std for curve in curves]),
+        "split_half_power": np.stack([curve.power for curve in curves]),
+    }
 
 
 def _joined(fields: Sequence[Fringed | Voxels]) -> Fringed | Voxels:
