@@ -61,6 +61,15 @@ def test_what_is_three_pixels_wide_is_left_to_the_other_checks() -> None:
     assert not hits(shot, NONE, usual_brightest(np.stack([counts(n, fringed(0.0)) for n in range(5)]))).any()
 
 
+def test_a_line_that_holds_most_of_a_lone_views_light_is_the_object() -> None:
+    """Printed text seen edge-on. Other shots that do not show it tell a track."""
+    shot = counts(1, np.full(SHAPE, 2.31))
+    shot[1, 30, 10:50] += 300
+    assert not hits(shot, NONE, None).any()
+    usual = usual_brightest(np.stack([shot, *(counts(n, np.full(SHAPE, 2.31)) for n in range(2, 6))]))
+    assert hits(shot, NONE, usual)[1, 30, 10:50].all()
+
+
 def test_bad_pixels_are_not_hit_and_a_healed_pixel_is_like_its_surroundings() -> None:
     shot, bad = counts(1, fringed(0.4)), NONE.copy()
     shot[0, 5, 5] = shot[1, 0, 0] = 900

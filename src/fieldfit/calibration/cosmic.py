@@ -3,8 +3,8 @@
 A hit stands out of its own surroundings, and of what the block's other shots show there, each by HIT_SIGMA sqrt(n) + HIT_SHARE n (n: counts
 there): a fringe that moves and a small bright object are in the other shots too, a track is not. And it is sharper than an image can be: SHARP
 times the fainter pair of pixels that face each other across it. The middle of a spot of one pixel's standard deviation is not, a line one pixel
-wide is: in blocks of fewer than three shots such a line in the object itself is taken for a track. What is three pixels wide each way is an
-object or a blinded sensor: it is left to the other checks.
+wide is: in blocks of fewer than three shots such a line in the object itself is taken for a track, unless it has MOST of its view's light.
+What is three pixels wide each way is an object or a blinded sensor: it is left to the other checks.
 """
 
 import numpy as np
@@ -14,6 +14,7 @@ HIT_SIGMA, HIT_SHARE = 8.0, 0.5
 SHARP = 3.0  # exp(1) for the diagonals of a Gaussian of one pixel
 EDGE_SIGMA = 4.0  # of the pixels beside a hit, which it touched as well
 REACH = 2  # pixels on each side that are the surroundings
+MOST = 0.3  # of a view's light: hits do not leave so much
 FEWEST = 3  # shots that show what is usual
 WHOLE = np.ones((3, 3), bool)
 FACING = np.array([((0, -1), (0, 1)), ((-1, 0), (1, 0)), ((-1, -1), (1, 1)), ((-1, 1), (1, -1))])
@@ -53,6 +54,9 @@ def hits(counts: np.ndarray, bad: np.ndarray, usual: np.ndarray | None) -> np.nd
         beside = np.argwhere(maximum_filter(found[view], size=3) & ~found[view] & ~left_out)
         around = surroundings(image, left_out | found[view], beside)
         found[view][tuple(beside[image[tuple(beside.T)] > _limit(around, EDGE_SIGMA)].T)] = True
+        light = np.where(left_out, 0.0, image - np.median(image))
+        if usual is None and light[found[view]].sum() > MOST * light.sum() > 0:
+            found[view] = False
     return found
 
 

@@ -40,7 +40,8 @@ STEPS_OF_SIZE = 6.0  # of the turned lattice, in the envelope's smallest standar
 MOST_OF_SIZE = 10.0  # of its steps there, whatever ghosts remain: some 3e5 samples
 TURNS = 500  # orientations that are tried
 ORDERS = np.array([order for order in itertools.product(range(-3, 4), repeat=3) if any(order)])  # of the ghosts that are looked at
-GHOSTS = 2e-3  # of the wave's power in the views that its ghosts may have: that share of the contrast is lost
+GHOSTS = 2e-3  # of the wave's power in the views that its ghosts may have: that share of the contrast is lost,
+FAINT_GHOSTS = 0.03  # and of its power in all views but the one that sees most of it: their marks, however faint, tell its direction
 FINEST = 0.9  # of the reported pitch: the turned lattice is never finer
 ROUGH = 1.5  # the same where only places matter, and no contrast
 ROUGH_PIXELS_A_PERIOD = 5.25
@@ -184,13 +185,14 @@ def _turned(
     steepest = np.linalg.norm(vectors, axis=1).max(initial=0)
     widest = max(min(size / STEPS_OF_SIZE, STEP_OF_WAVE / steepest if steepest else np.inf), 0.5 * pitch)
     wave = vectors[np.argmax(np.linalg.norm(vectors, axis=1))] if steepest else np.zeros(3)
+    allowed = min([GHOSTS] + [FAINT_GHOSTS * float(1 - seen.views.max() / seen.views.sum()) for seen in waves if seen])
     sights, edges, pixel = _seen_from(views_of(cameras), binning)
     turns = Rotation.random(TURNS, rng=np.random.default_rng(0)).as_matrix()
     step, least = widest, max(finest * pitch, size / MOST_OF_SIZE)
     while True:
         powers = [_ghosts(sights, edges, pixel, turn, step, wave, size) for turn in turns]
         axes, power = turns[int(np.argmin(powers))], min(powers)
-        if power < GHOSTS or step <= least:
+        if power < allowed or step <= least:
             break
         step = max(0.9 * step, least)
     log.info("turned lattice: %.0f um, ghosts have %.1e of the wave's power in the views", step * 1e6, power)
