@@ -42,7 +42,6 @@ def main() -> None:
     parser.add_argument("--photons", type=float, default=1e10)
     parser.add_argument("--extent-mm", type=float, default=2.0)
     parser.add_argument("--voxels", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=300)
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +49,7 @@ def main() -> None:
     simulate = {"layout": given.layout, "object": "mesh", "mesh": given.stl, "extent_mm": given.extent_mm, "photons": given.photons, "shots": 1}
     keys = {"format": "tiff", "raw": raw, "cameras": cameras, "simulate": simulate, "object": {"cad": given.stl, "extent_mm": given.extent_mm}}
     # The dome collects ten times the light of a separate camera: more than 12 bits hold.
-    keys |= {"grid": {"half_width_m": 0.6 * given.extent_mm * MM, "voxels": given.voxels}, "fit": {"fringe": False, "steps": given.steps}}
+    keys |= {"grid": {"half_width_m": 0.6 * given.extent_mm * MM, "voxels": given.voxels}, "fit": {"fringe": False}}
     entry = Imaging.model_validate(keys | {"saturation": 65535})
     logging.basicConfig(filename=given.folder / "log", level=logging.INFO, format="%(asctime)s %(message)s")
     if not truth.exists():

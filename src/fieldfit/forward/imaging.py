@@ -90,18 +90,18 @@ def build_projector(
     rows, columns = cameras[0].rows // binning, cameras[0].columns // binning
     shape = (len(cameras), rows, columns)
     volume = pitch**3 if volume is None else volume
-    parts = [_footprints(camera, centres, pitch, photons_per_atom * volume, binning, rows, columns) for camera in cameras]
-    stacked = scipy.sparse.hstack(parts, format="csr")  # (voxel, pixel of all views)
+    # (voxel, pixel of all views); no copy of it is kept longer than it has to be: it can be as large as everything else together
+    stacked = scipy.sparse.hstack(
+        [_footprints(camera, centres, pitch, photons_per_atom * volume, binning, rows, columns) for camera in cameras], format="csr"
+    )
     wanted = np.ones(math.prod(shape), bool) if use is None else (binned((~use[None]).to(torch.float64), binning).flatten() == 0).numpy()
     pixel = np.flatnonzero((np.bincount(stacked.indices, minlength=math.prod(shape)) > 0) & wanted)
     if not pixel.size:
         raise ValueError("no pixel sees a voxel")
-    if pixel.size == math.prod(shape):
-        transposed = stacked
-    else:
-        transposed = stacked[:, pixel].tocsr()
+    if pixel.size < math.prod(shape):
+        stacked = stacked[:, pixel].tocsr()
     pedestal = torch.tensor([camera.pedestal * binning**2 for camera in cameras], dtype=centres.dtype)[torch.from_numpy(pixel) // (rows * columns)]
-    electrons = sparse_map(transposed.T.tocsr(), centres.dtype, transposed)
+    electrons = sparse_map(stacked.T.tocsr(), centres.dtype, stacked)
     return Projector(electrons, torch.from_numpy(pixel), binning, shape, pedestal, centres, pitch, volume)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
@@ -81,7 +82,7 @@ def _halves(shot: xr.Dataset) -> list[Picture]:
     """Where two halves of the photons agree."""
     if "split_half_correlation" not in shot:
         return []
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(8, 3.8), layout="constrained")
     axes, other = figure.subplots(1, 2)
     frequency, curve, std = (shot[name].values for name in ("spatial_frequency", "split_half_correlation", "split_half_correlation_std"))
     plateau = float(shot.split_half_plateau)
@@ -91,7 +92,7 @@ def _halves(shot: xr.Dataset) -> list[Picture]:
     axes.axhline(0.143, color="0.5", linestyle="--", linewidth=1, label="0.143")
     axes.axhline(plateau, color="C1", linewidth=1, label="plateau: the atoms in common")
     axes.set(xlabel="waves a mm", ylabel="Fourier shell correlation", ylim=(-0.1, 1.05))
-    axes.legend(frameon=False, fontsize="small")
+    figure.legend(loc="outside lower center", ncol=4, frameon=False)
     other.semilogy(frequency / MM, shot.split_half_power, color="C0")
     other.set(xlabel="waves a mm", ylabel="power of one half [m$^{-6}$]")
     figures = (
@@ -112,6 +113,7 @@ def _series(run: xr.Dataset) -> Picture:
             axes.axvline(shot, color="0.8", linewidth=3, zorder=0)
     upper.set(ylabel="phase [rad]")
     lower.set(ylabel="contrast", xlabel="shot")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     counted = {Status(int(flag)).name: int((run.status.values == flag).sum()) for flag in np.unique(run.status.values)}
     figures = [("shots", ", ".join(f"{number} {name}" for name, number in counted.items()))]
     if np.isfinite(run.phase_std).any():
@@ -133,6 +135,7 @@ def _clouds(run: xr.Dataset) -> Picture:
         lower.errorbar(run.shot + shift, run["size"][:, place] * UM, run.size_std[:, place] * UM, fmt="o", markersize=3, capsize=2)
     upper.set(ylabel="centre [um]")
     lower.set(ylabel="rms size [um]", xlabel="shot")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     upper.legend(frameon=False, ncol=3)
     figures: tuple[tuple[str, str], ...] = ()
     if np.isfinite(run.position_std).any():
