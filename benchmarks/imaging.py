@@ -1,8 +1,9 @@
 """The field beside the classical answers and the published recipe: the same shots, the same photons, the same projector, in one run.
 
 Usage: uv run --group bench python benchmarks/imaging.py SCORER.py [--ring6 FOLDER] [--docs PAGE.md] [--recipe-steps 30] [--speed PICTURE.png]
-SCORER has `score(density, axes, truth, coords, atoms, period)`; it and the truth are used for scoring only, but for the row that says so.
-FOLDER holds the reference shots (left out: simulated cases alone); simulated shots are made in a temporary folder, seeds 1, 2, 3.
+SCORER has `score(density, axes, truth, coords, atoms, period)` and `on_grid(values, axes, target)`; they and the truth are used for scoring only,
+but for the row that says so. FOLDER holds the reference shots (left out: simulated cases alone); simulated shots are made in a temporary folder,
+seeds 1, 2, and so on.
 Prints a table a case, and with --docs puts them between the marks of that page. --speed measures and draws seconds a shot instead, by batch and
 by grid.
 """
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,22 +28,18 @@ from imaging_speed import draw_speed
 from marked import write_between
 from tqdm import tqdm
 
-from fieldfit.config import DensityFit, Imaging
+from fieldfit.config import DensityFit, Grid, Imaging
 from fieldfit.experiments.magis.classical import gaussian, reconstructed
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots
 from fieldfit.experiments.magis.iterative import mlem_iterations
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid
 
 ENTRY = Imaging.model_validate({"format": "tiff", "raw": "raw", "cameras": "cameras.json"})
-AXIS, SIDE = axis_of(ENTRY.grid), ENTRY.grid.voxels
-POINTS = np.stack(np.meshgrid(AXIS, AXIS, AXIS, indexing="ij"), -1).reshape(-1, 3)
-PITCH = float(AXIS[1] - AXIS[0])
 TRUTH_MOST = 60  # MLEM iterations that the truth chooses from
 HEAD = (
-    "| method | stopped by | seconds a shot | relative L2 | correlation | atoms ratio | fringe ratio | phase error [mrad] |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| method | stopped by | seconds a shot | relative L2 | correlation | atoms ratio | FSC 0.5 [um] | fringe ratio | phase error [mrad] |\n"
+    "|---|---|---|---|---|---|---|---|---|"
 )
-Score = Callable[..., dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -58,83 +56,93 @@ def by_field(case: Case, given: Prepared, fringe: bool) -> np.ndarray:
     waves = given.waves if fringe else [None] * len(case.shots)
     options = ENTRY.fit.model_copy(update={"fringe": fringe})
     fitted = fit_shots(given.volume, given.counts, given.good, case.shots, given.starts, waves, options, ENTRY.seed)
-    return means_of(field_of_fit(given.volume, fitted))
+    return means_of(case, field_of_fit(given.volume, fitted))
 
 
-def means_of(field: Any) -> np.ndarray:
+def points_of(grid: Grid) -> np.ndarray:
+    axis = axis_of(grid)
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+
+
+def means_of(case: Case, field: Any) -> np.ndarray:
+    side = case.grid.voxels
     with torch.no_grad():
-        means: np.ndarray = field.means(torch.from_numpy(POINTS).float(), PITCH).reshape(-1, SIDE, SIDE, SIDE).numpy()
-    return means
+        means: np.ndarray = field.means(torch.from_numpy(points_of(case.grid)).float(), 2 * case.grid.half_width_m / side).numpy()
+    return means.reshape(-1, side, side, side)
 
 
 def by_gaussian(case: Case, given: Prepared) -> np.ndarray:
-    return means_of(field_of_fit(given.volume, gaussian(given.volume, given.counts, given.good, given.starts)))
+    return means_of(case, field_of_fit(given.volume, gaussian(given.volume, given.counts, given.good, given.starts)))
 
 
 def by_iterations(case: Case, given: Prepared, method: str) -> np.ndarray:
     found, _ = reconstructed(given.volume, given.counts, given.good, case.shots, given.starts, DensityFit(method=method), ENTRY.seed)
-    return gridded(given.volume, found.density)
+    return gridded(case, given.volume, found.density)
 
 
-def gridded(volume: Volume, samples: torch.Tensor) -> np.ndarray:
-    return np.stack([on_grid(volume, one, SIDE).reshape(SIDE, SIDE, SIDE) for one in samples.T])
+def gridded(case: Case, volume: Volume, samples: torch.Tensor) -> np.ndarray:
+    side = case.grid.voxels
+    return np.stack([on_grid(volume, one, side).reshape(side, side, side) for one in samples.T])
 
 
-def by_truth(case: Case, given: Prepared) -> np.ndarray:
+def by_truth(case: Case, given: Prepared, scorer: ModuleType) -> np.ndarray:
     """MLEM on all photons, each shot at the iteration nearest to its truth: no experiment can stop there."""
     projector = given.volume.fine.projector
-    factor = len(case.truths[0][0]) // SIDE
-    truths = [t.reshape(SIDE, factor, SIDE, factor, SIDE, factor).mean((1, 3, 5)) for t, _ in case.truths]
+    truths = [scorer.on_grid(truth, [coords] * 3, axis_of(case.grid)) for truth, coords in case.truths]
     truths = [truth / truth.sum() for truth in truths]
     best, nearest = [np.zeros(0)] * len(truths), [np.inf] * len(truths)
     iterations = mlem_iterations(projector.electrons, projector.pedestal, given.counts[projector.pixel], 1.0)
     for density, _ in itertools.islice(iterations, TRUTH_MOST):
-        for shot, (one, truth) in enumerate(zip(gridded(given.volume, density), truths, strict=True)):
+        for shot, (one, truth) in enumerate(zip(gridded(case, given.volume, density), truths, strict=True)):
             far = float(np.linalg.norm(one / one.sum() - truth))
             if far < nearest[shot]:
                 best[shot], nearest[shot] = one, far
     return np.stack(best)
 
 
-METHODS: dict[tuple[str, str], Callable[[Case, Prepared], np.ndarray]] = {
-    ("field", "held-out photons"): lambda case, given: by_field(case, given, True),
-    ("field, `fringe: false`", "held-out photons"): lambda case, given: by_field(case, given, False),
-    ("MLEM", "held-out photons"): lambda case, given: by_iterations(case, given, "mlem"),
+METHODS: dict[tuple[str, str], Callable[[Case, Prepared, ModuleType], np.ndarray]] = {
+    ("field", "held-out photons"): lambda case, given, _: by_field(case, given, True),
+    ("MLEM", "held-out photons"): lambda case, given, _: by_iterations(case, given, "mlem"),
     ("MLEM", "the truth"): by_truth,
-    ("SIRT", "held-out photons"): lambda case, given: by_iterations(case, given, "sirt"),
-    ("Gaussian", "convergence"): by_gaussian,
-    ("Abel about y", "held-out photons"): lambda case, given: by_iterations(case, given, "abel"),
+    ("SIRT", "held-out photons"): lambda case, given, _: by_iterations(case, given, "sirt"),
+}
+FOR_CLOUDS: dict[tuple[str, str], Callable[[Case, Prepared, ModuleType], np.ndarray]] = {
+    ("field, `fringe: false`", "held-out photons"): lambda case, given, _: by_field(case, given, False),
+    ("Gaussian", "convergence"): lambda case, given, _: by_gaussian(case, given),
+    ("Abel about y", "held-out photons"): lambda case, given, _: by_iterations(case, given, "abel"),
 }
 
 
-def rows_of(case: Case, recipe_steps: int) -> tuple[float, list[Row]]:
+def rows_of(case: Case, recipe_steps: int, scorer: ModuleType) -> tuple[float, list[Row]]:
     """(seconds a block for what all share, a row for each method)."""
     began = time.perf_counter()
     given = prepared(case, ENTRY)
     shared = time.perf_counter() - began
     rows = []
-    for (method, stopped), answer in tqdm(METHODS.items(), desc=case.name, leave=False):
+    methods = METHODS if case.broadband else METHODS | FOR_CLOUDS
+    for (method, stopped), answer in tqdm(methods.items(), desc=case.name, leave=False):
         began = time.perf_counter()
-        density = answer(case, given)
+        density = answer(case, given, scorer)
         seconds = f"{(time.perf_counter() - began) / len(case.shots):.1f}"
         rows.append(Row(method, stopped, "" if answer is by_truth else seconds, density))  # most of it went into looking at the truth
-    if recipe_steps:
+    if recipe_steps and not case.broadband:
         from gradoptics_recipe import STEPS, reconstruct  # of the group `bench`
 
         light = np.where(case.bad, 0.0, case.electrons)[0]
-        found = reconstruct(case.cameras, light, ENTRY.photons_per_atom, POINTS, recipe_steps)
+        found = reconstruct(case.cameras, light, ENTRY.photons_per_atom, points_of(case.grid), recipe_steps)
         told = f"{found.step_s * found.steps:.0f}; {STEPS} steps, extrapolated: {found.step_s * STEPS:.0f}"
-        rows.append(Row("gradoptics recipe, first shot", f"step {found.steps} of {STEPS}", told, found.density.reshape(1, SIDE, SIDE, SIDE)))
+        rows.append(Row("gradoptics recipe, first shot", f"step {found.steps} of {STEPS}", told, found.density.reshape(1, *[case.grid.voxels] * 3)))
     return shared, rows
 
 
-def table_of(case: Case, shared: float, rows: list[Row], score: Score) -> str:
+def table_of(case: Case, shared: float, rows: list[Row], scorer: ModuleType) -> str:
     """Means over the shots; the phase error is their rms."""
     lines = [f"{case.name}, {len(case.shots)} shots; starts and projector {shared:.1f} s a block", "", HEAD]
     for row in rows:
         known = zip(row.density, case.truths, case.atoms, strict=False)  # the recipe has the first shot alone
-        found = [score(density, [AXIS] * 3, *truth, atoms, case.period) for density, truth, atoms in known]
+        found = [scorer.score(density, [axis_of(case.grid)] * 3, *truth, atoms, case.period, None, case.voxels) for density, truth, atoms in known]
         cells = [f"{np.mean([one[name] for one in found]):.4f}" for name in ("relative_l2", "correlation", "atoms_ratio")]
+        cells.append(f"{np.mean([one['resolution_um'] for one in found]):.0f}" if case.broadband else "")
         if case.period:
             phases = [one["fringe_phase_error_mrad"] for one in found]
             cells += [f"{np.mean([one['fringe_ratio'] for one in found]):.3f}", f"{np.sqrt(np.mean(np.square(phases))):.1f}"]
@@ -144,13 +152,13 @@ def table_of(case: Case, shared: float, rows: list[Row], score: Score) -> str:
     return "\n".join(lines)
 
 
-def scorer_of(path: Path) -> Score:
+def scorer_of(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("scorer", path)
     assert spec is not None
     assert spec.loader is not None
     scorer = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(scorer)
-    return scorer.score  # type: ignore[no-any-return]
+    return scorer
 
 
 def main() -> None:
@@ -171,7 +179,7 @@ def main() -> None:
         if given.docs:
             write_between(given.docs, "benchmarks/imaging_speed.py", f"{machine}\n\n{table}\n\n![Seconds a shot]({given.speed.name})")
         return
-    score = scorer_of(given.scorer)
+    scorer = scorer_of(given.scorer)
     tables = []
     with tempfile.TemporaryDirectory() as folder:
         cases = [lambda: case_of("reference shots, fringes of 377 um", given.ring6, given.ring6 / "cameras.json", [0, 1])] if given.ring6 else []
@@ -180,7 +188,7 @@ def main() -> None:
                 cases.append(lambda name=name, seed=seed: simulated(name, Path(folder), seed, given.shots))
         for made in cases:
             case = made()
-            tables.append(table_of(case, *rows_of(case, given.recipe_steps), score))
+            tables.append(table_of(case, *rows_of(case, given.recipe_steps, scorer), scorer))
             print(tables[-1] + "\n", flush=True)
     if given.docs:
         write_between(given.docs, "benchmarks/imaging.py", "\n\n".join([machine, *tables]))

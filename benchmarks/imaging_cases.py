@@ -2,15 +2,16 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
 from fieldfit.calibration.frames import calibrated, stated
-from fieldfit.config import Imaging, SimulateShots
+from fieldfit.config import Grid, Imaging, SimulateShots
 from fieldfit.experiments.magis.start import Moments, Wave, moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, volume_of
 from fieldfit.forward.imaging import pixels_of
@@ -20,17 +21,22 @@ from fieldfit.io.frames import read_block
 from fieldfit.simulate.shots import write_shots
 
 log = logging.getLogger(__name__)
-SIMULATED = {
+SIMULATED: dict[str, dict[str, Any]] = {
     "fringes of 150 um": {"period_um": 150.0, "contrast": 0.6},
+    "a fringe of 220 um tilted by 15 degrees": {"period_um": 220.0, "tilt_deg": 15.0, "azimuth_deg": 40.0},
     "donut": {"object": "donut"},
     "two clouds": {"object": "two_clouds"},
+    "spots within 0.6 mm, ring12": {"object": "spots", "extent_mm": 0.6, "layout": "ring12"},
+    "letters within 0.6 mm, ring12": {"object": "letters", "extent_mm": 0.6, "layout": "ring12"},
 }
+SMALL = Grid(half_width_m=0.4e-3)
 
 
 @dataclass(frozen=True)
 class Case:
     """electrons (shot, view, row, column) above the pedestal; bad (view, row, column); truths: (density [1/m3], coordinates [m]) of each shot;
-    atoms (shot); period: of fringes along y [m], None without. Truth is for scoring only."""
+    atoms (shot); period: of fringes along y [m], None without; grid: of the densities; voxels: on which they are scored, along an edge of the
+    truth's cube. Truth is for scoring only."""
 
     name: str
     cameras: list[Camera]
@@ -40,6 +46,12 @@ class Case:
     truths: list[tuple[np.ndarray, np.ndarray]]
     atoms: list[float]
     period: float | None
+    grid: Grid = field(default_factory=Grid)
+    voxels: int = 64
+
+    @property
+    def broadband(self) -> bool:
+        return self.grid == SMALL
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,8 @@ def simulated(name: str, folder: Path, seed: int, shots: int) -> Case:
     place = folder / name.replace(" ", "_")
     entry = SimulateShots.model_validate({"shots": shots, "dark": "none", "truth_density": True, **SIMULATED[name]})
     write_shots(place / "raw", place / "cameras.json", place / "truth.json", entry, 1000.0, seed)
-    return case_of(name, place / "raw", place / "cameras.json", list(range(shots)))
+    case = case_of(name, place / "raw", place / "cameras.json", list(range(shots)))
+    return replace(case, grid=SMALL, voxels=128) if "extent_mm" in SIMULATED[name] else case
 
 
 def prepared(case: Case, entry: Imaging) -> Prepared:
@@ -87,6 +100,6 @@ def prepared(case: Case, entry: Imaging) -> Prepared:
     photons = np.where(case.bad, 0.0, np.rint(case.electrons + pedestal).clip(min=0))
     starts = [moments(views, image, ~case.bad, entry.photons_per_atom) for image in light]
     waves = [strongest_wave(views, image, total.sum((1, 2)), start) for image, total, start in zip(light, photons, starts, strict=True)]
-    volume = volume_of(case.cameras, light, case.bad, starts, waves, entry.grid, entry.photons_per_atom)
+    volume = volume_of(case.cameras, light, case.bad, starts, waves, case.grid, entry.photons_per_atom)
     counts = pixels_of(volume.fine.projector, torch.from_numpy(photons).to(torch.float32))
     return Prepared(volume, counts, torch.ones_like(counts), starts, waves)

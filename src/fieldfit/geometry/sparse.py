@@ -45,5 +45,5 @@ def sparse_map(matrix: scipy.sparse.csr_matrix, dtype: torch.dtype, transposed: 
 
 def _csr(matrix: scipy.sparse.csr_matrix, dtype: torch.dtype) -> Tensor:
     # 32-bit indices are what the sparse kernels take without a copy.
-    index = [torch.from_numpy(part.astype(np.int32, copy=False)) for part in (matrix.indptr, matrix.indices)]
-    return torch.sparse_csr_tensor(*index, torch.from_numpy(matrix.data).to(dtype), matrix.shape)
+    start, index = (torch.from_numpy(part.astype(np.int32, copy=False)) for part in (matrix.indptr, matrix.indices))
+    return torch.sparse_csr_tensor(start, index, torch.from_numpy(matrix.data).to(dtype), matrix.shape)

@@ -51,10 +51,8 @@ def densities(
     counts = np.where(bad, 0.0, np.rint(electrons + pedestal).clip(min=0))  # read noise can leave less than nothing
     views = views_of(cameras)
     starts = [moments(views, image, ~bad, entry.photons_per_atom) for image in light]
-    waves = [
-        strongest_wave(views, image, total.sum((1, 2)), start) if entry.fit.fringe else None
-        for image, total, start in zip(light, counts, starts, strict=True)
-    ]
+    # Without `fit.fringe` a wave is not fitted, but a free shape needs samples that can draw it.
+    waves = [strongest_wave(views, image, total.sum((1, 2)), start) for image, total, start in zip(light, counts, starts, strict=True)]
     for shot, wave in zip(shots, waves, strict=True):
         log.info(
             "shot %d: %s",

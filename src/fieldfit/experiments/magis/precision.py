@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldfit.experiments.magis.alignment import view_shifts
-from fieldfit.experiments.magis.imaging import Fitted, lattice_of, moments_of, sampled
+from fieldfit.experiments.magis.imaging import Fitted, drawn, lattice_of, moments_of, sampled
 from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.volume import Volume
 from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, slopes
@@ -76,15 +76,17 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
     main = torch.cat([torch.arange(number), torch.arange(number + waves, len(scale))])
     shape = torch.zeros(len(main), dtype=torch.bool)
     shape[number:] = True
-    drawn = _drawn_shape(free[0].log(), atoms) if has_shape else 0.0
-    width = max(_evidence(information[main][:, main], gradient[main], scale[main], shape), drawn)
+    spread = _drawn_shape(free[0].log(), atoms) if has_shape else 0.0
+    width = max(_evidence(information[main][:, main], gradient[main], scale[main], shape), spread)
     prior = torch.zeros(len(scale), dtype=torch.float64)
     prior[number + waves :] = 1 / (width * scale[number + waves :]).square()
     inverse = torch.linalg.inv(information[main][:, main] + torch.diag(prior[main]) + 1e-12 * torch.eye(len(main), dtype=torch.float64))
     covariance = (inverse + inverse @ atomic[main][:, main] @ inverse) / torch.outer(scale[main], scale[main])
     values, stds = _quantities(half, p[0], covariance[:number, :number], number)
     by_atoms = projector.volume * columns.double().sum(0)[main]
-    values["atom_number"] = atoms.double().sum() * projector.volume
+    # A thousandth of a Gaussian lies beyond the lattice: half a standard deviation.
+    alone = torch.cat([p[:, : PARAMETERS - 2], torch.zeros_like(p[:, PARAMETERS - 2 :])], 1)
+    values["atom_number"] = atoms.double().sum() * p[0, 0].exp() / drawn(lattice, half, alone, None).double().sum()
     stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
     if has_shape:
         moments, moments_std = moments_of(lattice, half, atoms[:, None])[0][:, 0], fitted.moments_std[member]
