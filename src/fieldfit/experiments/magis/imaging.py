@@ -26,7 +26,7 @@ from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss, joined, shape_std
 from fieldfit.experiments.magis.start import Moments, Wave
-from fieldfit.experiments.magis.volume import Lattice, Volume
+from fieldfit.experiments.magis.volume import Lattice, Volume, in_box
 from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, slopes
 from fieldfit.fitting.fisher import fit_poisson
 from fieldfit.fitting.fit import generator_of
@@ -400,7 +400,8 @@ def field_of_fit(volume: Volume, fitted: Fitted) -> Fringed:
         at = voxels - low
         with torch.no_grad():
             field.logarithm[free] = -DARK
-            field.logarithm[free[:, None], at[:, 0], at[:, 1], at[:, 2]] = fitted.shape[free, : len(at)].log()
+            for shot in free.tolist():
+                field.logarithm[shot, at[:, 0], at[:, 1], at[:, 2]] = in_box(volume, fitted.shape[shot]).log().clamp_min(-DARK)
     with torch.no_grad():
         field.shape.copy_(fitted.parameters[:, :ENVELOPE])
         field.wave.copy_(fitted.parameters[:, ENVELOPE:])

@@ -151,9 +151,19 @@ def seen_by(lattice: Lattice, cameras: Sequence[Camera], bad: np.ndarray, photon
 
 def on_grid(volume: Volume, values: Float[Tensor, "sample"], side: int) -> np.ndarray:
     """Means over the reported voxels (side^3) of the cubes that the projector draws for samples of the fine lattice; zero where none lies."""
+    return _on_voxels(volume, volume.reported, values, side)
+
+
+def in_box(volume: Volume, values: Float[Tensor, "sample"]) -> Float[Tensor, "boxed"]:
+    """The same over the voxels that are boxed."""
+    index = torch.cat([volume.boxed, volume.boxed.new_full((len(values) - len(volume.boxed),), -1)])
+    return torch.from_numpy(_on_voxels(volume, index, values, volume.side))[volume.boxed]
+
+
+def _on_voxels(volume: Volume, index: Tensor, values: Tensor, side: int) -> np.ndarray:
     grid = np.zeros(side**3, np.float32)
-    inside = volume.reported >= 0
-    grid[volume.reported[inside].numpy()] = values[inside].numpy()
+    inside = index >= 0
+    grid[index[inside].numpy()] = values[inside].numpy()
     projector = volume.fine.projector
     if projector.volume > 0.75 * projector.pitch**3:
         return grid
