@@ -8,7 +8,7 @@ import torch
 
 from fieldfit.config import Grid
 from fieldfit.experiments.magis.start import Moments, Wave, views_of
-from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _seen_from, _turned, on_grid, volume_of
+from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _seen_from, _turned, in_box, on_grid, volume_of
 from fieldfit.fields.fringed import density
 from fieldfit.forward.imaging import build_projector, light
 from fieldfit.geometry.cameras import Camera
@@ -60,6 +60,13 @@ def test_a_coarse_turned_lattice_agrees_with_a_fine_one() -> None:
     assert turned < 10  # of some 1e5 electrons: far below their noise
 
 
+def test_a_wave_that_one_view_sees_has_fainter_ghosts() -> None:
+    """The others' marks, however faint, tell its direction: no ghost may pass for them."""
+    alone = Wave(WAVE.vector, 100.0, np.array([97.0, 2.0, 1.0]))
+    _, _, step = _turned(CAMERAS, [START], [alone], 20e-6, 2)
+    assert step < _turned(CAMERAS, [START], [WAVE], 20e-6, 2)[2]
+
+
 def test_ghosts_of_a_lattice_along_a_line_of_sight_are_seen() -> None:
     seen = _seen_from(views_of(CAMERAS), 2)
     assert _ghosts(*seen, np.eye(3), 50e-6, WAVE.vector, SIZE) > GHOSTS
@@ -89,3 +96,6 @@ def test_the_reported_voxels_hold_the_atoms_that_the_projector_draws(period: flo
     x, y, z = projector.centres.double().numpy().T  # a slope is drawn as it is, wherever all neighbours are
     slope, middle = on_grid(volume, torch.from_numpy(1.0 + 100 * x - 200 * y + 50 * z), 30).reshape(30, 30, 30), 15
     assert slope[middle, middle, middle] == pytest.approx(1 + 50e-6 * (100 - 200 + 50), rel=1e-4)
+    boxed = in_box(volume, values)  # the same means, of the voxels that are boxed
+    inside = reported[: len(boxed)] >= 0
+    assert np.allclose(boxed[inside].numpy(), found[reported[: len(boxed)][inside].numpy()])

@@ -289,7 +289,7 @@ def fit_shots(
     ones = torch.ones(len(shots), len(fine.x))
     none = torch.zeros(len(shots), 7, dtype=torch.float64)
     free = _Free(ones, torch.zeros_like(ones), none, torch.zeros(len(shots), dtype=torch.long), loss, parameters)
-    fringe = _with_shapes(block, free, plain, fringe, starts)
+    fringe = _with_shapes(block, free, plain, fringe, starts, waves)
     # The envelope of a free shape is its base: there is nothing left to score, and it need not be the best Gaussian.
     final, sure = free.parameters.clone(), settled | (free.step > 0)
     for number, group, lattice in (
@@ -337,11 +337,12 @@ def _with_waves(block: Block, plain: Tensor, settled: Tensor, waves: Sequence[Wa
     return parameters, fringe, settled
 
 
-def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, starts: Sequence[Moments]) -> Tensor:
+def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, starts: Sequence[Moments], waves: Sequence[Wave | None]) -> Tensor:
     """Whether there is a fringe (shot), after free shapes were offered: on the envelope, on MLEM's first iteration, and without the wave."""
     volume, fine = block.volume, block.volume.fine
     waved, fringe, every = fringe, fringe.clone(), torch.arange(len(plain))
-    wanted = torch.nonzero(_wanted(block, free.parameters)).flatten()
+    undrawn = torch.tensor([wave is not None for wave in waves]) & ~fringe
+    wanted = torch.nonzero(_wanted(block, free.parameters) | undrawn).flatten()
     if len(wanted):
         own, base, photons = free.parameters[wanted], block.density(fine, free.parameters[wanted]), block.photons(fine, wanted)
         view = fine.projector.electrons, fine.projector.pedestal
