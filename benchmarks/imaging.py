@@ -53,9 +53,8 @@ class Row:
 
 
 def by_field(case: Case, given: Prepared, fringe: bool) -> np.ndarray:
-    waves = given.waves if fringe else [None] * len(case.shots)
     options = ENTRY.fit.model_copy(update={"fringe": fringe})
-    fitted = fit_shots(given.volume, given.counts, given.good, case.shots, given.starts, waves, options, ENTRY.seed)
+    fitted = fit_shots(given.volume, given.counts, given.good, case.shots, given.starts, given.waves, options, ENTRY.seed)
     return means_of(case, field_of_fit(given.volume, fitted))
 
 
