@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+HALVES = 0.143  # correlation of two halves of the data down to which they agree
+
 
 @dataclass(frozen=True)
 class ShellCorrelation:
@@ -53,7 +55,7 @@ def shell_correlation(first: np.ndarray, second: np.ndarray, pitch: float) -> Sh
     return ShellCorrelation(np.arange(last) / (n * pitch), correlation, half_bit, powers[0] / np.maximum(count, 1), (1 - correlation**2) * root)
 
 
-def resolution(curve: ShellCorrelation, threshold: float = 0.143) -> float:
+def resolution(curve: ShellCorrelation, threshold: float = HALVES) -> float:
     """Length [m] at which the correlation first falls through `threshold`, linear between shells; the Nyquist length where it never does."""
     below = np.flatnonzero(curve.correlation < threshold)
     if not below.size or below[0] == 0:

@@ -18,10 +18,9 @@ from fieldfit.fields.fringed import Fringed
 from fieldfit.fields.voxels import Voxels
 from fieldfit.forward.imaging import light, pixels_of
 from fieldfit.geometry.cameras import Camera
-from fieldfit.metrics.fsc import resolution, shell_correlation
+from fieldfit.metrics.fsc import HALVES, resolution, shell_correlation
 
 ON_VOXELS = ("mlem", "sirt", "abel")  # methods without an error of their own
-ABOVE = 0.143  # of what is left above the plateau: where two halves still agree
 TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's length
 SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront", "view_shift")
 
@@ -129,7 +128,7 @@ def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: 
     plateau = (of_an_atom / 2 / (1 + of_an_atom / 2)).numpy()
     return {
         "resolution_split_half": np.array([resolution(curve) for curve in curves]),
-        "resolution_above_plateau": np.array([resolution(curve, p + ABOVE * (1 - p)) for curve, p in zip(curves, plateau, strict=True)]),
+        "resolution_above_plateau": np.array([resolution(curve, p + HALVES * (1 - p)) for curve, p in zip(curves, plateau, strict=True)]),
         "split_half_plateau": plateau,
         "split_half_correlation": np.stack([curve.correlation for curve in curves]),
         "split_half_correlation_std": np.stack([curve.std for curve in curves]),

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldfit.config import DensityFit
-from fieldfit.experiments.magis.iterative import mlem
+from fieldfit.experiments.magis.iterative import mlem, mlem_iterations
 from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss, joined, shape_std
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume, in_box
@@ -40,8 +40,7 @@ ROUGH = 0.2  # the same for what is scored again later
 GRID_CAN = 6.0  # |k| size below which a free shape could draw the wave itself, so that both ways are fitted
 GLANCE, GLANCE_SOLVER, GLANCE_RMS = 1, 12, 0.3  # steps, of conjugate gradients in each, of modest shapes: held-out photons say whether to go on
 MISFIT = 0.2  # chi-square a pixel beyond 1 at which it is fitted whatever the glance says
-SIEVE = 1  # iterations of MLEM that make a base where a Gaussian is none: few, so that they are smooth
-FLOOR = 1e-3  # of such a base's maximum
+FLOOR = 1e-3  # of the maximum of MLEM's first iteration, where that is the base
 DARK = 12.0  # -rho where no view allows light
 TOGETHER = 4  # free shapes that are fitted at once: they fill the memory
 
@@ -352,7 +351,7 @@ def _with_shapes(block: Block, free: _Free, plain: Tensor, fringe: Tensor, start
         behind = found.held_out > classical
         if behind.any():
             at, photons = wanted[behind], block.photons(fine, wanted[behind])
-            rough = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, most=SIEVE, good=photons.good).density
+            rough, _ = next(mlem_iterations(*view, photons.fitted, 1 - photons.share, photons.good))
             rough = rough + FLOOR * rough.amax(0)
             fringe[at[free.take(block, at, block.shaped(fine, at, rough), rough, plain[at])]] = False
         taken = wanted[free.take(block, wanted, found, base, own)]

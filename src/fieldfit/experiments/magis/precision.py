@@ -83,15 +83,16 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
     inverse = torch.linalg.inv(information[main][:, main] + torch.diag(prior[main]) + 1e-12 * torch.eye(len(main), dtype=torch.float64))
     covariance = (inverse + inverse @ atomic[main][:, main] @ inverse) / torch.outer(scale[main], scale[main])
     values, stds = _quantities(half, p[0], covariance[:number, :number], number)
-    by_atoms = projector.volume * columns.double().sum(0)[main]
-    # A thousandth of a Gaussian lies beyond the lattice: half a standard deviation.
-    alone = torch.cat([p[:, : PARAMETERS - 2], torch.zeros_like(p[:, PARAMETERS - 2 :])], 1)
-    values["atom_number"] = atoms.double().sum() * p[0, 0].exp() / drawn(lattice, half, alone, None).double().sum()
-    stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
     if has_shape:
         moments, moments_std = moments_of(lattice, half, atoms[:, None])[0][:, 0], fitted.moments_std[member]
         for name, at in (("atom_number", 0), ("position", slice(1, 4)), ("size", slice(4, 7))):
             values[name], stds[name] = moments[at], moments_std[at]
+    else:
+        # A thousandth of a Gaussian lies beyond the lattice: half a standard deviation.
+        alone = torch.cat([p[:, : PARAMETERS - 2], torch.zeros_like(p[:, PARAMETERS - 2 :])], 1)
+        by_atoms = projector.volume * columns.double().sum(0)[main]
+        values["atom_number"] = atoms.double().sum() * p[0, 0].exp() / drawn(lattice, half, alone, None).double().sum()
+        stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
     near = (jacobian * scale.float())[:, main]
     used = torch.where(good > 0, counts, mean)
     values["view_shift"], stds["view_shift"] = view_shifts(projector, used, mean, near, inverse / torch.outer(scale[main], scale[main]), atoms)

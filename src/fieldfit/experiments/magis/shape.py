@@ -132,8 +132,10 @@ def fit_shape(
         if learns:
             z, amplitude = learned(field, z, probe, found[shots:], amplitude)
         kept, kept_amplitude = (torch.where(better[:, None, None, None], new, old) for new, old in ((z, kept), (amplitude, kept_amplitude)))
-        behind = best > rival if rival is not None and step >= TRIED else waited < 0
-        if ((waited >= 2) | behind).all():
+        done = waited >= 2
+        if rival is not None and step >= TRIED:
+            done |= best > rival
+        if done.all():
             break
         u = field.drawn(z, amplitude)
     return Shape(_shaped(base, field.drawn(kept, kept_amplitude)), best, step_kept, kept, kept_amplitude)
