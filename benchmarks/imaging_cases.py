@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,14 @@ class Prepared:
     good: torch.Tensor
     starts: list[Moments]
     waves: list[Wave | None]
+
+
+def cameras_of(layout: dict[str, Any]) -> list[Camera]:
+    """The views of a simulated layout."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "cameras.json"
+        path.write_text(json.dumps(layout))
+        return read_cameras(path)
 
 
 def case_of(name: str, raw: Path, cameras: Path, shots: list[int]) -> Case:

@@ -4,32 +4,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+from imaging_cases import cameras_of
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from fieldfit.config import Imaging, SimulateShots
 from fieldfit.experiments.magis.densities import densities
-from fieldfit.geometry.cameras import Camera
 from fieldfit.simulate.layouts import layout_of
 from fieldfit.simulate.shots import shot_of, shown_of
 
 BATCHES, GRIDS, GRID_BATCH = (1, 2, 4, 8, 16, 32), (32, 64, 96), 4
 METHODS = ("field", "mlem")
 SEED = 4
-
-
-def cameras_of(layout: dict) -> list[Camera]:
-    """The simulation's ideal cameras, straight views alone."""
-    return [
-        Camera(
-            str(c["id"]),
-            *(tuple(c[key]) for key in ("lens_position_m", "look", "left", "up")),
-            *(c["focal_length_m"], c["aperture_diameter_m"] / 2, c["magnification"], c["pixel_pitch_m"]),
-            *c["resolution_hw"],
-            *(c["quantum_efficiency"], c["pedestal_poisson_mean"]),
-        )
-        for c in layout["cameras"]
-    ]
 
 
 def draw_speed(picture: Path) -> str:

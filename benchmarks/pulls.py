@@ -1,7 +1,7 @@
 """Are the stated errors true, and how near do the fits come to the bound? Many simulated shots of known truth.
 
-Usage: uv run python benchmarks/pulls.py [--shots 100] [--cases cloud377 cloud150 donut] [--docs PAGE.md] [--picture PICTURE.png]
-Shots are traced photon by photon (ring6, 1e9 photons), in blocks of 16 held in memory: one object a block, its atoms and photons drawn anew in
+Usage: uv run python benchmarks/pulls.py [--shots 100] [--cases cloud377 cloud150 donut dome] [--docs PAGE.md] [--picture PICTURE.png]
+Shots are traced photon by photon (ring6, 1e9 photons), in blocks of 16 (dome: 4) held in memory: one object a block, its atoms and photons drawn anew in
 each shot, phase and centre anew from block to block. Prints pulls (estimate - truth) / stated error, the scatter of the estimates over the
 Cramer-Rao bound of photons and atoms (imaging_bound.py), and the share of core voxels (above a tenth of the densest) within density_std.
 """
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from imaging_bound import bound_of
-from imaging_cases import Case, prepared
-from imaging_speed import cameras_of
+from imaging_cases import Case, cameras_of, prepared
 from marked import write_between
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from fieldfit.calibration.frames import regions
 from fieldfit.config import Imaging, SimulateShots
 from fieldfit.experiments.magis.densities import densities
 from fieldfit.experiments.magis.volume import Lattice
@@ -31,11 +31,15 @@ CASES = {
     "cloud377": ("fringes of 377 um", {}),
     "cloud150": ("fringes of 150 um", {"period_um": 150.0, "contrast": 0.6}),
     "donut": ("donut", {"object": "donut"}),
+    "dome": ("fringes of 377 um in a dome of mirrors, 2e8 photons", {"layout": "dome", "photons": 2e8}),
 }
-TOGETHER, PHOTONS_PER_ATOM, CORE = 16, 1000.0, 0.1
+TOGETHER, TOGETHER_DOME = 16, 4  # a dome's projectors are large
+ATOMS, CORE = 1e6, 0.1
 EDGES = np.array([0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])  # of voxel densities, in the densest
 ENTRY = Imaging.model_validate({"format": "tiff", "raw": "raw", "cameras": "cameras.json"})
-QUANTITIES = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront")
+UNITS = {"phase": "mrad", "contrast": "", "fringe_period": "um", "atom_number": "", "position": "um", "size": "um", "wavefront": "mrad"}
+QUANTITIES = tuple(UNITS)
+SCALE = {"mrad": 1e3, "um": 1e6, "": 1.0}
 
 
 @dataclass
@@ -52,10 +56,10 @@ class Repeats:
     apart: float = 1.0
 
 
-def truth_of(shown: Shown, expected: float) -> dict[str, np.ndarray]:
+def truth_of(shown: Shown) -> dict[str, np.ndarray]:
     """What is known of the object; the atom number is the expected one, since the stated errors hold the scatter of the atoms."""
     assert shown.source is not None
-    known = {"atom_number": np.array(expected), "position": np.array(shown.centre)}
+    known = {"atom_number": np.array(ATOMS), "position": np.array(shown.centre)}
     if isinstance(shown.source, Cloud):
         cloud = shown.source
         known |= {"phase": np.array(cloud.phase), "contrast": np.array(cloud.contrast), "fringe_period": np.array(TAU / cloud.wave_number)}
@@ -64,33 +68,36 @@ def truth_of(shown: Shown, expected: float) -> dict[str, np.ndarray]:
 
 
 def repeats_of(name: str, shots: int, seed: int) -> Repeats:
-    entry = SimulateShots.model_validate({"shots": shots, "repeats": TOGETHER, "dark": "none", **CASES[name][1]})
-    layout, expected = layout_of(entry), entry.photons / PHOTONS_PER_ATOM
+    together = TOGETHER_DOME if name == "dome" else TOGETHER
+    entry = SimulateShots.model_validate({"shots": shots, "repeats": together, "dark": "none", **CASES[name][1]})
+    layout, photons_per_atom = layout_of(entry), entry.photons / ATOMS
     cameras = cameras_of(layout)
-    run = shown_of(entry, PHOTONS_PER_ATOM, seed)
+    settings = ENTRY.model_copy(update={"photons_per_atom": photons_per_atom})
+    run = shown_of(entry, photons_per_atom, seed)
     found, seen = Repeats(), None
-    for first in tqdm(range(0, shots, TOGETHER), desc=name):
-        block = run[first : first + TOGETHER]
-        frames = [shot_of(layout, one.source, PHOTONS_PER_ATOM, np.random.default_rng([seed, 1, one.shot])) for one in block]
-        electrons = np.stack(frames).astype(float) - np.array([camera.pedestal for camera in cameras])[:, None, None]
+    for first in tqdm(range(0, shots, together), desc=name):
+        block = run[first : first + together]
+        frames = np.stack([shot_of(layout, one.source, photons_per_atom, np.random.default_rng([seed, 1, one.shot])) for one in block])
+        views = regions(frames, cameras, [(camera.rows, camera.columns) for camera in cameras]).astype(float)
+        electrons = views - np.array([camera.pedestal for camera in cameras])[:, None, None]
         numbers, bad = [one.shot for one in block], np.zeros(electrons.shape[1:], bool)
         if seen is None:  # objects wander little: the lattice of the first block serves the bounds of all
-            volume = prepared(Case(name, cameras, electrons, bad, numbers, [], [], None), ENTRY).volume
+            volume = prepared(Case(name, cameras, electrons, bad, numbers, [], [], None), settings).volume
             seen = volume.turned, volume.half_width
             del volume  # its fine lattice is large
-        result = densities(cameras, electrons, bad, numbers, ENTRY)
-        collect(found, result.values, result.trusted, block[0], expected, seen)
+        result = densities(cameras, electrons, bad, numbers, settings)
+        collect(found, result.values, result.trusted, block[0], seen)
     return found
 
 
-def collect(found: Repeats, values: dict[str, np.ndarray], trusted: np.ndarray, shown: Shown, expected: float, seen: tuple[Lattice, float]) -> None:
+def collect(found: Repeats, values: dict[str, np.ndarray], trusted: np.ndarray, shown: Shown, seen: tuple[Lattice, float]) -> None:
     """Add a block of repeats of one object."""
     source = shown.source
     assert source is not None
-    bound = bound_of(*seen, source, expected) if isinstance(source, Cloud) else None
+    bound = bound_of(*seen, source, ATOMS) if isinstance(source, Cloud) else None
     if bound:
         found.apart = max(found.apart, *(float(np.max(bound.fit[name] / value)) for name, value in bound.best.items()))
-    density, _ = true_density(source, expected, ENTRY.grid.half_width_m, ENTRY.grid.voxels)
+    density, _ = true_density(source, ATOMS, ENTRY.grid.half_width_m, ENTRY.grid.voxels)
     within = np.abs(values["density"] - density) <= values["density_std"]
     share = density / density.max()
     bins = np.digitize(share, EDGES) - 1
@@ -99,7 +106,7 @@ def collect(found: Repeats, values: dict[str, np.ndarray], trusted: np.ndarray, 
         found.coverage.append(float(within[shot][share > CORE].mean()))
         counted = [within[shot][bins == k] for k in range(len(EDGES) - 1)]
         found.by_density.append(np.array([part.mean() if part.size else np.nan for part in counted]))
-        for name, truth in truth_of(shown, expected).items():
+        for name, truth in truth_of(shown).items():
             difference = values[name][shot] - truth
             found.errors[name].append(np.angle(np.exp(1j * difference)) if name == "phase" else difference)
             found.stds[name].append(values[f"{name}_std"][shot])
@@ -111,8 +118,8 @@ def table_of(name: str, found: Repeats) -> str:
         f"{CASES[name][0]}: {len(found.coverage)} shots, {found.untrusted} not converged; core voxels within density_std: "
         f"{100 * np.mean(found.coverage):.1f} +- {100 * np.std(found.coverage, ddof=1) / np.sqrt(len(found.coverage)):.1f} % (true errors: 68.3 %)",
         "",
-        "| quantity | pull, mean | pull, width | scatter / bound |",
-        "|---|---|---|---|",
+        "| quantity | pull, mean | pull, width | scatter / bound | bound |",
+        "|---|---|---|---|---|",
     ]
     for quantity in QUANTITIES:
         errors, stds = np.array(found.errors[quantity]), np.array(found.stds[quantity])
@@ -122,7 +129,10 @@ def table_of(name: str, found: Repeats) -> str:
         cells = [f"{p.mean:+.2f} +- {p.mean_std:.2f}", f"{p.width:.2f} +- {p.width_std:.2f}"]
         ratio = errors / np.array(found.bounds[quantity])
         scatter = np.sqrt(ratio.var(axis=0, ddof=1).mean())  # about each component's mean
-        cells.append(f"{scatter:.2f} +- {scatter / np.sqrt(2 * (ratio.size - 1)):.2f}" if np.isfinite(scatter) else "")
+        known = np.isfinite(scatter)
+        cells.append(f"{scatter:.2f} +- {scatter / np.sqrt(2 * (ratio.size - 1)):.2f}" if known else "")
+        unit = UNITS[quantity]
+        cells.append(f"{SCALE[unit] * np.sqrt(np.square(found.bounds[quantity]).mean()):.3g} {unit}".strip() if known else "")
         lines.append(f"| {quantity.replace('_', ' ')} | " + " | ".join(cells) + " |")
     if found.apart > 1:
         lines += ["", f"A fit by the photons' likelihood, which overlooks that atoms are finite, scatters by {found.apart:.3f} bounds at most."]

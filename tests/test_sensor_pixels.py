@@ -70,6 +70,15 @@ def test_a_line_that_holds_most_of_a_lone_views_light_is_the_object() -> None:
     assert hits(shot, NONE, usual)[1, 30, 10:50].all()
 
 
+def test_lines_in_most_views_of_a_lone_shot_are_the_object_and_a_track_in_one_view_is_not() -> None:
+    views = np.stack([counts(n, fringed(0.4))[0] for n in range(5)])
+    none = np.zeros(views.shape, bool)
+    views[1, 10, 10:20] += 400
+    assert hits(views, none, None)[1, 10, 10:20].all()
+    views[[0, 3], 12, 10:20] += 400
+    assert not hits(views, none, None).any()
+
+
 def test_bad_pixels_are_not_hit_and_a_healed_pixel_is_like_its_surroundings() -> None:
     shot, bad = counts(1, fringed(0.4)), NONE.copy()
     shot[0, 5, 5] = shot[1, 0, 0] = 900

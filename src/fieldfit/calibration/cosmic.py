@@ -3,7 +3,8 @@
 A hit stands out of its own surroundings, and of what the block's other shots show there, each by HIT_SIGMA sqrt(n) + HIT_SHARE n (n: counts
 there): a fringe that moves and a small bright object are in the other shots too, a track is not. And it is sharper than an image can be: SHARP
 times the fainter pair of pixels that face each other across it. The middle of a spot of one pixel's standard deviation is not, a line one pixel
-wide is: in blocks of fewer than three shots such a line in the object itself is taken for a track, unless it has MOST of its view's light.
+wide is: in blocks of fewer than three shots such a line in the object itself is taken for a track, unless it has MOST of its view's light, or
+more than half of the views have lines with LINES of theirs: rays do not come to all of them at once.
 What is three pixels wide each way is an object or a blinded sensor: it is left to the other checks.
 """
 
@@ -14,7 +15,7 @@ HIT_SIGMA, HIT_SHARE = 8.0, 0.5
 SHARP = 3.0  # exp(1) for the diagonals of a Gaussian of one pixel
 EDGE_SIGMA = 4.0  # of the pixels beside a hit, which it touched as well
 REACH = 2  # pixels on each side that are the surroundings
-MOST = 0.3  # of a view's light: hits do not leave so much
+MOST, LINES = 0.3, 0.01  # of a view's light: hits do not leave so much, in one view and in most of them
 FEWEST = 3  # shots that show what is usual
 WHOLE = np.ones((3, 3), bool)
 FACING = np.array([((0, -1), (0, 1)), ((-1, 0), (1, 0)), ((-1, -1), (1, 1)), ((-1, 1), (1, -1))])
@@ -37,6 +38,7 @@ def hits(counts: np.ndarray, bad: np.ndarray, usual: np.ndarray | None) -> np.nd
     # A mean is quick to take: it chooses the pixels that are looked at.
     mean = uniform_filter(counts, size=(1, 2 * REACH + 1, 2 * REACH + 1), mode="nearest")
     found = np.zeros(counts.shape, bool)
+    share = np.zeros(len(counts))
     for view, (image, left_out) in enumerate(zip(counts, bad, strict=True)):
         likely = np.argwhere((image > mean[view] + EDGE_SIGMA * np.sqrt(np.maximum(mean[view], 0) + 1)) & ~left_out)
         if not likely.size:
@@ -55,8 +57,9 @@ def hits(counts: np.ndarray, bad: np.ndarray, usual: np.ndarray | None) -> np.nd
         around = surroundings(image, left_out | found[view], beside)
         found[view][tuple(beside[image[tuple(beside.T)] > _limit(around, EDGE_SIGMA)].T)] = True
         light = np.where(left_out, 0.0, image - np.median(image))
-        if usual is None and light[found[view]].sum() > MOST * light.sum() > 0:
-            found[view] = False
+        share[view] = light[found[view]].sum() / light.sum() if light.sum() > 0 else 0.0
+    if usual is None:
+        found[share > (0.0 if (share > LINES).mean() > 0.5 else MOST)] = False
     return found
 
 
