@@ -1,9 +1,10 @@
 """Are the stated errors true, and how near do the fits come to the bound? Many simulated shots of known truth.
 
 Usage: uv run python benchmarks/pulls.py [--shots 100] [--cases cloud377 cloud150 donut dome] [--docs PAGE.md] [--picture PICTURE.png]
-Shots are traced photon by photon (ring6, 1e9 photons), in blocks of 16 (dome: 4) held in memory: one object a block, its atoms and photons drawn anew in
-each shot, phase and centre anew from block to block. Prints pulls (estimate - truth) / stated error, the scatter of the estimates over the
-Cramer-Rao bound of photons and atoms (imaging_bound.py), and the share of core voxels (above a tenth of the densest) within density_std.
+Shots are traced photon by photon (ring6, 1e9 photons), in blocks of 16 (dome: 4) held in memory: one object a block, its atoms and photons
+drawn anew in each shot, phase and centre anew from block to block. Prints pulls (estimate - truth) / stated error, the scatter of the
+estimates over the Cramer-Rao bound of photons and atoms (imaging_bound.py), the bound itself, and the share of core voxels (above a tenth of
+the densest) within density_std.
 """
 
 import argparse

@@ -235,7 +235,7 @@ class Imaging(Entry):
     )
     flagged_limit: float = Field(1.0, ge=0, le=1, description="share of flagged shots above which the run's phase is refused")
     seed: int = Field(1, description="seed of every random choice")
-    device: Literal["auto", "cpu"] = Field("auto", description="the imaging fit runs on the CPU so far")
+    device: Device = Field("auto", description="auto takes a GPU where there is one; `method: abel` stays on the CPU")
     simulate: SimulateShots | None = Field(None, description="make the raw files first")
 
     @model_validator(mode="after")

@@ -1,7 +1,6 @@
 """Misplaced views are found from traced shots and from a target; a view that moved in one shot is named."""
 
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from camera_files import cameras_of
 from fieldfit.config import Imaging, Refine, SimulateShots
 from fieldfit.experiments.magis.alignment import LIMIT_PIXELS, beyond_limits, moved_views, setup_told, view_shifts
 from fieldfit.experiments.magis.geometry import Refined, refine_geometry
@@ -18,7 +18,6 @@ from fieldfit.forward.imaging import build_projector, light
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.corrections import corrected, place_slopes, places
 from fieldfit.geometry.gauge import gauge_free, motion_slopes
-from fieldfit.io.cameras import read_cameras
 from fieldfit.io.target import COLUMNS, read_target
 from fieldfit.simulate.clouds import Cloud
 from fieldfit.simulate.layouts import faulty, misplaced, ring_of_cameras
@@ -31,11 +30,6 @@ OFF = SimulateShots(misplaced_um=50, misturned_mrad=0.2)
 ENTRY = Imaging.model_validate({"format": "tiff", "raw": Path("raw"), "cameras": Path("cameras"), "grid": {"voxels": 32}})
 POINTS = torch.from_numpy(np.random.default_rng(0).normal(0, 5e-4, (200, 3)))
 ORIGIN = torch.zeros(1, 3, dtype=torch.float64)
-
-
-def cameras_of(layout: dict[str, Any], folder: Path) -> list[Camera]:
-    (folder / "cameras.json").write_text(json.dumps(layout))
-    return read_cameras(folder / "cameras.json")
 
 
 def shots_of(layout: dict[str, Any], number: int, photons: float, seed: int, moved: int | None = None) -> np.ndarray:

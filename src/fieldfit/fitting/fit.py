@@ -7,7 +7,8 @@ out, a score on the held-out part. The loop never sees truth, files or experimen
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,6 +43,17 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("device: cuda is asked for and there is no GPU; device: auto takes the CPU")
     return torch.device(name)
+
+
+def moved(thing: Any, device: torch.device | str) -> Any:
+    """The same on a device: a tensor, or a dataclass, a dictionary with what they hold."""
+    if isinstance(thing, Tensor):
+        return thing.to(device)
+    if isinstance(thing, dict):
+        return {name: moved(part, device) for name, part in thing.items()}
+    if is_dataclass(thing) and not isinstance(thing, type):
+        return replace(thing, **{part.name: moved(getattr(thing, part.name), device) for part in fields(thing)})
+    return thing
 
 
 def generator_of(seed: int, device: torch.device | str = "cpu") -> torch.Generator:

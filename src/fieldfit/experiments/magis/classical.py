@@ -111,8 +111,8 @@ def voxel_values(
     found, held_out = reconstructed(volume, counts, good, shots, starts, entry.fit, entry.seed)
     number, seen = len(shots), projector.pixel
     mean = mean_electrons(projector, found.density).clamp_min(LEAST)
-    field = Voxels(number, entry.grid.half_width_m, side)
     density = np.stack([on_grid(volume, found.density[:, k], side).reshape(side, side, side) for k in range(number)])
+    field = Voxels(number, entry.grid.half_width_m, side).cpu()
     with torch.no_grad():
         field.values.copy_(torch.from_numpy(density))
     values = {name: np.full((number, 3), np.nan) for name in AXIS_ONLY} | {name: np.full(number, np.nan) for name in ("phase", "contrast")}
@@ -123,8 +123,8 @@ def voxel_values(
         "density": density,
         "density_std": np.full_like(density, np.nan),
         "chi2_reduced": np.array([chi2(projector, counts[seen, k], mean[:, k], good[seen, k], found.density[:, k], 0) for k in range(number)]),
-        "held_out_deviance": held_out.numpy(),
-        "kept_step": found.iterations.numpy(),
+        "held_out_deviance": held_out.cpu().numpy(),
+        "kept_step": found.iterations.cpu().numpy(),
         "converged": np.ones(number, bool),
     }
     return values, field

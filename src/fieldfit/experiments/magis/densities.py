@@ -11,11 +11,12 @@ from fieldfit.config import Imaging
 from fieldfit.experiments.magis.classical import gaussian, voxel_values
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
 from fieldfit.experiments.magis.iterative import mlem
-from fieldfit.experiments.magis.precision import Derived, derived
+from fieldfit.experiments.magis.precision import derived
 from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid, volume_of
 from fieldfit.fields.fringed import Fringed
 from fieldfit.fields.voxels import Voxels
+from fieldfit.fitting.fit import device_of, moved
 from fieldfit.forward.imaging import light, pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.metrics.fsc import HALVES, resolution, shell_correlation
@@ -58,7 +59,8 @@ def densities(
             shot,
             "no wave in the spectra of the views" if wave is None else f"wave {wave.vector} rad/m, power by view {np.round(wave.views)}",
         )
-    volume = volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom)
+    machine = device_of("cpu" if entry.fit.method == "abel" else entry.device)
+    volume = moved(volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom), machine)
     parts, fields = [], []
     for first in range(0, len(shots), TOGETHER):
         at = slice(first, first + TOGETHER)
@@ -74,31 +76,35 @@ def densities(
 def _together(
     volume: Volume, frames: np.ndarray, hit: np.ndarray | None, shots: Sequence[int], starts: Sequence, waves: Sequence, entry: Imaging
 ) -> tuple[dict[str, np.ndarray], Fringed | Voxels]:
-    counts = pixels_of(volume.fine.projector, torch.from_numpy(frames).to(torch.float32))
-    good = (
-        torch.ones_like(counts) if hit is None else (pixels_of(volume.fine.projector, torch.from_numpy(hit).to(torch.float32)) == 0).to(counts.dtype)
-    )
-    if entry.fit.method in ON_VOXELS:
-        plain, voxels = voxel_values(volume, counts, good, shots, starts, entry)
-        return plain | split_half(volume, counts, good, shots, entry), voxels
-    if entry.fit.method == "gaussian":
-        fitted = gaussian(volume, counts, good, starts)
-    else:
-        fitted = fit_shots(volume, counts, good, shots, starts, waves, entry.fit, entry.seed)
+    machine = volume.reported.device
+    counts = pixels_of(volume.fine.projector, torch.from_numpy(frames).to(torch.float32)).to(machine)
+    struck = None if hit is None else pixels_of(volume.fine.projector, torch.from_numpy(hit).to(torch.float32)).to(machine)
+    good = torch.ones_like(counts) if struck is None else (struck == 0).to(counts.dtype)
+    with machine:
+        if entry.fit.method in ON_VOXELS:
+            plain, voxels = voxel_values(volume, counts, good, shots, starts, entry)
+            return plain | split_half(volume, counts, good, shots, entry), voxels
+        if entry.fit.method == "gaussian":
+            fitted = gaussian(volume, counts, good, starts)
+        else:
+            fitted = fit_shots(volume, counts, good, shots, starts, waves, entry.fit, entry.seed)
+        shown = [moved(derived(volume, fitted, member, counts[:, member], good[:, member]), "cpu") for member in range(len(shots))]
+        halves = split_half(volume, counts, good, shots, entry)
+    fitted = moved(fitted, "cpu")
     field = field_of_fit(volume, fitted)
     axis, side = axis_of(entry.grid), entry.grid.voxels
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
     with torch.no_grad():
         density = field.means(points, 2 * entry.grid.half_width_m / side).reshape(-1, side, side, side).numpy()
-    shown: list[Derived] = [derived(volume, fitted, member, counts[:, member], good[:, member]) for member in range(len(shots))]
     std = np.zeros((len(shots), side**3), np.float32)
+    reported = volume.reported[volume.reported >= 0].cpu().numpy()
     for member, one in enumerate(shown):
-        std[member, volume.reported[volume.reported >= 0].numpy()] = one.density_std.numpy()
+        std[member, reported] = one.density_std.numpy()
     values = {
         "density": density,
         "density_std": std.reshape(density.shape),
         "chi2_reduced": np.array([one.chi2_reduced for one in shown]),
-        **split_half(volume, counts, good, shots, entry),
+        **halves,
         "fringe_wave_vector": np.stack([one.values["wave_vector"].numpy() for one in shown]),
         "held_out_deviance": fitted.held_out.numpy(),
         "kept_step": fitted.kept_step.numpy(),
@@ -125,7 +131,7 @@ def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: 
     curves = [shell_correlation(a, b, 2 * entry.grid.half_width_m / side) for a, b in pairs]
     electrons = (use * light(projector, (both[0] + both[1]) / 2)).double().sum(0)
     of_an_atom = electrons / (projector.volume * (both[0] + both[1]).double().sum(0) / 2)
-    plateau = (of_an_atom / 2 / (1 + of_an_atom / 2)).numpy()
+    plateau = (of_an_atom / 2 / (1 + of_an_atom / 2)).cpu().numpy()
     return {
         "resolution_split_half": np.array([resolution(curve) for curve in curves]),
         "resolution_above_plateau": np.array([resolution(curve, p + HALVES * (1 - p)) for curve, p in zip(curves, plateau, strict=True)]),

@@ -70,11 +70,12 @@ def thinned(counts: Float[Tensor, "pixel shot"], share: float, shots: Sequence[i
     """
     out = torch.stack(
         [
-            torch.binomial(counts[:, place].contiguous(), torch.full_like(counts[:, place], share), generator=generator_of(seed * 1_000_003 + shot))
-            for place, shot in enumerate(shots)
+            torch.binomial(one, torch.full_like(one, share), generator=generator_of(seed * 1_000_003 + shot))
+            for one, shot in zip(counts.cpu().T.contiguous(), shots, strict=True)
         ],
         1,
     )
+    out = out.to(counts.device)
     return counts - out, out
 
 
@@ -391,7 +392,7 @@ def field_of_fit(volume: Volume, fitted: Fitted) -> Fringed:
     if not len(free):
         field = Fringed(shots, volume.half_width, 2)
     else:
-        voxels = torch.stack(torch.unravel_index(volume.boxed, (side, side, side)), 1)
+        voxels = torch.stack(torch.unravel_index(volume.boxed.cpu(), (side, side, side)), 1)
         low, high = voxels.amin(0), voxels.amax(0)
         nodes = int((high - low).amax()) + 1
         low = torch.minimum(low, torch.tensor(side - nodes))

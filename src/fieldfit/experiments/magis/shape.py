@@ -195,7 +195,8 @@ class _Posterior:
 
     def noise(self, number: int, *size: int) -> Tensor:
         """Standard normal numbers, `number` for each shot."""
-        return torch.stack([torch.randn(size, generator=generator) for _ in range(number) for generator in self.generators])
+        drawn = [torch.randn(size, generator=generator, device=generator.device) for _ in range(number) for generator in self.generators]
+        return torch.stack(drawn).to(self.projector.pedestal.device)
 
     def weights(self, white: Tensor) -> Tensor:
         return self.weight.repeat(1, len(white) // len(self.amplitude))

@@ -156,12 +156,14 @@ def on_grid(volume: Volume, values: Float[Tensor, "sample"], side: int) -> np.nd
 
 def in_box(volume: Volume, values: Float[Tensor, "sample"]) -> Float[Tensor, "boxed"]:
     """The same over the voxels that are boxed."""
-    index = torch.cat([volume.boxed, volume.boxed.new_full((len(values) - len(volume.boxed),), -1)])
-    return torch.from_numpy(_on_voxels(volume, index, values, volume.side))[volume.boxed]
+    boxed = volume.boxed.cpu()
+    index = torch.cat([boxed, boxed.new_full((len(values) - len(boxed),), -1)])
+    return torch.from_numpy(_on_voxels(volume, index, values, volume.side))[boxed]
 
 
 def _on_voxels(volume: Volume, index: Tensor, values: Tensor, side: int) -> np.ndarray:
     grid = np.zeros(side**3, np.float32)
+    index, values = index.cpu(), values.cpu()
     inside = index >= 0
     grid[index[inside].numpy()] = values[inside].numpy()
     projector = volume.fine.projector
@@ -169,7 +171,7 @@ def _on_voxels(volume: Volume, index: Tensor, values: Tensor, side: int) -> np.n
         return grid
     # The second lattice's cubes lie half a voxel off: each voxel has an eighth of eight of them.
     second = slice(len(values) // 2, None)
-    place = torch.round(projector.centres[second] / projector.pitch + 0.5 * side).long()
+    place = torch.round(projector.centres[second].cpu() / projector.pitch + 0.5 * side).long()
     near = ((place >= 0) & (place <= side)).all(1)
     between = np.zeros((side + 1,) * 3, np.float32)
     between[tuple(place[near].T.numpy())] = values[second][near].numpy()

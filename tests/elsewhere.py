@@ -1,0 +1,53 @@
+"""A second device where there is only one: tensors that are said to live on it, and complaints where they meet others.
+
+Torch calls every tensor of the CPU's one of device `cpu`, whatever index it was asked for. `Elsewhere` marks those that were sent to THERE or made
+there, and what comes of them; an operation between them and others is refused as it would be on a GPU.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._pytree import tree_leaves
+
+THERE = torch.device("cpu", 0)
+MOVES = {"torch.Tensor.to", "torch.Tensor.cpu"}
+# What a GPU allows between devices: copies, numbers without an axis, and indices of the CPU into a tensor there.
+COPIES = {"torch.Tensor.copy_", "torch.Tensor.__setitem__"}
+INDEXING = {"torch.Tensor.__getitem__"}
+TO_NUMPY = {"torch.Tensor.numpy", "torch.Tensor.__array__"}
+
+
+class Elsewhere(TorchFunctionMode):
+    """made: how many results have lived there."""
+
+    made = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = resolve_name(func) or getattr(func, "__name__", "")
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        there = [hasattr(tensor, "lives_there") for tensor in tensors]
+        if name == "torch.Tensor.device.__get__":
+            return THERE if any(there) else func(*args, **kwargs)
+        if any(there) and name in TO_NUMPY:
+            raise TypeError(f"{name}: the tensor lives elsewhere")
+        if any(there) and name not in COPIES and not (name in INDEXING and there[0]):
+            strangers = [tuple(tensor.shape) for tensor, lives in zip(tensors, there, strict=True) if not lives and tensor.ndim]
+            if strangers:
+                raise RuntimeError(f"{name}: expected all tensors on one device, those of {strangers} are not")
+        result = func(*args, **kwargs)
+        asked = [leaf for leaf in (*args, *kwargs.values()) if isinstance(leaf, (torch.device, str))]
+        if name in MOVES and (asked or name == "torch.Tensor.cpu"):
+            goes = asked == [THERE] and asked[0].index == 0 if asked else False
+            result = result.clone() if goes != there[0] else result
+        elif name in COPIES:
+            goes = there[0]
+        else:
+            goes = any(there) or (not tensors and any(isinstance(one, torch.device) and one.index == 0 for one in asked))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and goes:
+                leaf.lives_there = True
+                self.made += 1
+        return result
