@@ -90,6 +90,17 @@ def test_a_cloud_without_a_fringe_gets_none(pair: Densities) -> None:
     assert (pair.values["density"] >= 0).all()
 
 
+def test_the_lumps_of_few_bright_atoms_do_not_pass_for_a_shape() -> None:
+    """20 electrons an atom: drawn as a shape, its lumps would gain more of the held-out photons than the fringe does."""
+    atoms = 30_000
+    few = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, 0.6, 0.7, atoms)
+    light = shot_of(LAYOUT, few, 1e9 / atoms, np.random.default_rng(5)).astype(float)[None] - 2.31
+    entry = ENTRY.model_copy(update={"photons_per_atom": 1e9 / atoms, "fit": ENTRY.fit.model_copy(update={"steps": 4})})
+    found = densities(CAMERAS, light, np.zeros(light.shape[1:], bool), [0], entry).values
+    assert found["kept_step"].tolist() == [0]
+    assert found["phase"][0] == pytest.approx(0.7, abs=4 * found["phase_std"][0])
+
+
 def test_the_density_is_absolute(pair: Densities) -> None:
     assert np.allclose(pair.values["density"].sum((1, 2, 3)) * 75e-6**3, 200_000, rtol=0.02)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldfit.forward.imaging import back_projected, binned, build_projector, light, mean_electrons
+from fieldfit.forward.imaging import back_projected, binned, build_projector, light, mean_electrons, variance
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import images
 from fieldfit.simulate.layouts import ring_of_cameras
@@ -116,3 +116,21 @@ def test_blur_vanishes_in_focus_and_grows_as_stated() -> None:
     blur = 2 * seen.row_blur * camera.pixel_at_object  # a disc's radius is twice its standard deviation along an axis
     assert float(blur[0]) == pytest.approx(0, abs=1e-9)
     assert float(2 * blur[1]) == pytest.approx(2 * camera.radius * 1e-3 / 0.175, rel=0.02)
+
+
+@pytest.mark.parametrize("binning", [1, 2])
+def test_pixels_scatter_by_photons_and_finite_atoms(binning: int) -> None:
+    """Shots traced photon by photon, of the same cloud with its atoms drawn anew."""
+    draw, size, atoms, photons = np.random.default_rng(3), 2e-4, 20_000, 2e4
+    camera = LAYOUT["cameras"][0] | {"resolution_hw": [60, 60]}
+    shots = [traced(camera, size * draw.standard_normal((draw.poisson(atoms), 3)), photons, draw) for _ in range(400)]
+    p = build_projector(cameras()[:1], lattice(32), PITCH, photons, binning)
+    counts = binned(torch.from_numpy(np.stack(shots)[:, None].astype(float)), binning).flatten(1).T[p.pixel]
+    where = lattice(32)
+    cloud = atoms * torch.exp(-0.5 * (where / size).square().sum(1)) / (2 * math.pi * size**2) ** 1.5
+    seen = light(p, cloud[:, None])[:, 0]
+    bright = seen > 0.2 * seen.max()
+    scatter = (counts - seen[:, None]).square().mean(1)[bright]
+    without_pedestal = variance(p, seen)[bright] - p.pedestal[bright]
+    assert float((scatter / without_pedestal).mean()) == pytest.approx(1, abs=0.06)
+    assert float((scatter / seen[bright]).mean()) > 1.5

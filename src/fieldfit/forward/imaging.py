@@ -25,12 +25,15 @@ from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import images
 from fieldfit.geometry.sparse import SparseMap, sparse_map
 
+POINTS, POINT = 500, 1e-3  # points whose images tell how an atom's light spreads, and their edge in that of a voxel
+
 
 @dataclass(frozen=True)
 class Projector:
     """electrons: from voxels to pixels [electrons m3];
     pixel: index of each row of the matrix among all (view, row, column) of the binned frames; binning: camera pixels along each edge of one of these;
     shape: (view, row, column) of the binned frames; pedestal (pixel) [electrons] in one binned pixel;
+    lump (pixel) [electrons]: of one atom that fall together, see `variance`;
     centres (voxel, 3) [m]; pitch: edge of the cube that is drawn for a sample [m]; volume: that a sample stands for [m3]."""
 
     electrons: SparseMap
@@ -38,6 +41,7 @@ class Projector:
     binning: int
     shape: tuple[int, int, int]
     pedestal: Float[Tensor, "pixel"]
+    lump: Float[Tensor, "pixel"]
     centres: Float[Tensor, "voxel 3"]
     pitch: float
     volume: float
@@ -51,6 +55,17 @@ def light(projector: Projector, density: Float[Tensor, "voxel shot"]) -> Float[T
 def mean_electrons(projector: Projector, density: Float[Tensor, "voxel shot"]) -> Float[Tensor, "pixel shot"]:
     """Mean electrons in each binned pixel, pedestal included. density [m-3]."""
     return light(projector, density) + projector.pedestal[:, None]
+
+
+def variance(projector: Projector, light: Float[Tensor, "pixel *shot"]) -> Float[Tensor, "pixel *shot"]:
+    """Of the electrons in each pixel: Poisson photons of atoms that are Poisson themselves.
+
+        variance_p = mean_p + sum_atoms e_p^2 = mean_p + lump light_p,   lump = sum_p e_p^2 / sum_p e_p
+
+    e_p: electrons of an atom in pixel p. The lump of a view is that of points in the middle of the samples.
+    """
+    pedestal, lump = (part.reshape(-1, *[1] * (light.ndim - 1)) for part in (projector.pedestal, projector.lump))
+    return pedestal + (1 + lump) * light
 
 
 def back_projected(projector: Projector, pixels: Float[Tensor, "pixel shot"]) -> Float[Tensor, "voxel shot"]:
@@ -100,9 +115,22 @@ def build_projector(
         raise ValueError("no pixel sees a voxel")
     if pixel.size < math.prod(shape):
         stacked = stacked[:, pixel].tocsr()
-    pedestal = torch.tensor([camera.pedestal * binning**2 for camera in cameras], dtype=centres.dtype)[torch.from_numpy(pixel) // (rows * columns)]
+    view = torch.from_numpy(pixel) // (rows * columns)
+    pedestal = torch.tensor([camera.pedestal * binning**2 for camera in cameras], dtype=centres.dtype)[view]
+    # Where most of a cloud is: half as far from the samples' middle as they reach; anywhere in their voxels, so as not to keep step with the pixels.
+    middle = centres[(centres - centres.mean(0)).square().sum(1).argsort()[: -(-len(centres) // 8)]]
+    random = np.random.default_rng(0)
+    points = middle[random.integers(len(middle), size=POINTS)] + pitch * torch.from_numpy(random.uniform(-0.5, 0.5, (POINTS, 3))).to(centres.dtype)
+    lumps = [_lump(_footprints(camera, points, POINT * pitch, photons_per_atom, binning, rows, columns)) for camera in cameras]
+    lump = torch.tensor(lumps, dtype=centres.dtype)[view]
     electrons = sparse_map(stacked.T.tocsr(), centres.dtype, stacked)
-    return Projector(electrons, torch.from_numpy(pixel), binning, shape, pedestal, centres, pitch, volume)
+    return Projector(electrons, torch.from_numpy(pixel), binning, shape, pedestal, lump, centres, pitch, volume)
+
+
+def _lump(points: scipy.sparse.csr_matrix) -> float:
+    """Of the (point, pixel) electrons of one view; 0 where it sees no point."""
+    total = points.sum()
+    return float(points.power(2).sum() / total) if total else 0.0
 
 
 def _footprints(camera: Camera, centres: Tensor, pitch: float, photons: float, binning: int, rows: int, columns: int) -> scipy.sparse.csr_matrix:

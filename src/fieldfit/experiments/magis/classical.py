@@ -122,7 +122,7 @@ def voxel_values(
     values |= {
         "density": density,
         "density_std": np.full_like(density, np.nan),
-        "chi2_reduced": np.array([chi2(projector, counts[seen, k], mean[:, k], good[seen, k], found.density[:, k], 0) for k in range(number)]),
+        "chi2_reduced": np.array([chi2(projector, counts[seen, k], mean[:, k], good[seen, k], 0) for k in range(number)]),
         "held_out_deviance": held_out.cpu().numpy(),
         "kept_step": found.iterations.cpu().numpy(),
         "converged": np.ones(number, bool),

@@ -24,16 +24,15 @@ from torch import Tensor
 
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.iterative import mlem, mlem_iterations
-from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss, joined, shape_std
+from fieldfit.experiments.magis.shape import LEAST, Photons, Shape, fit_shape, fitted_loss, held_out_loss, joined, lumps_gain, shape_std
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume, in_box
 from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density, slopes
 from fieldfit.fitting.fisher import fit_poisson
 from fieldfit.fitting.fit import generator_of
-from fieldfit.forward.imaging import light
+from fieldfit.forward.imaging import light, variance
 
-MARGIN = 3.0  # log-likelihood of the held-out photons that an explicit fringe must gain
-SHAPE_MARGIN = 10.0  # and a free shape: held-out photons come from the same atoms, so that the finite atoms' own lumps gain some units
+MARGIN = 3.0  # log-likelihood of the held-out photons that an explicit fringe must gain; a free shape as much beyond the atoms' lumps
 SCORING_STEPS = 25
 TOLERANCE = 0.03  # standard deviations
 ROUGH = 0.2  # the same for what is scored again later
@@ -250,10 +249,14 @@ class _Free:
     loss: Tensor
     parameters: Tensor
 
-    def take(self, block: Block, members: Tensor, found: Shape, base: Tensor, own: Tensor, margin: float = SHAPE_MARGIN) -> Tensor:
+    def take(self, block: Block, members: Tensor, found: Shape, base: Tensor, own: Tensor, margin: Tensor | float | None = None) -> Tensor:
         """Take what was found on `base` (sample, shot) where the held-out photons are likelier by a margin: (shot of `members`) whether.
-        own: the parameters that the base has."""
+        own: the parameters that the base has; margin: what the atoms' lumps can gain and MARGIN when left out."""
         gain = self.loss[members] - found.held_out
+        if margin is None:
+            photons = block.photons(block.volume.fine, members)
+            lumpy = self.step[members] > 0  # what has been taken before has drawn them already
+            margin = MARGIN + torch.where(lumpy, 0.0, lumps_gain(block.volume.fine.projector, photons, block.density(block.volume.fine, own)))
         pays = gain > margin
         log.info("free shapes of members %s of the block: held-out log-likelihood gains %s", members.tolist(), gain.tolist())
         volume, fine = block.volume, block.volume.fine
@@ -374,10 +377,12 @@ def _wanted(block: Block, parameters: Tensor) -> Tensor:
     base = block.density(lattice, parameters)
     glance = block.glance(lattice, every, base)
     photons = block.photons(fine, every)
-    mean = (1 - photons.share) * (light(fine.projector, block.density(fine, parameters)) + fine.projector.pedestal[:, None]).clamp_min(LEAST)
-    misfit = (photons.good * (photons.fitted - mean).square() / mean).sum(0) / photons.good.sum(0) - 1
-    before = held_out_loss(lattice.projector, block.photons(lattice, every), base)
-    return (glance.held_out < before - SHAPE_MARGIN) | (misfit > MISFIT)
+    seen, pedestal, share = light(fine.projector, block.density(fine, parameters)), fine.projector.pedestal[:, None], 1 - photons.share
+    spread = share * ((seen + pedestal) + share * (variance(fine.projector, seen) - (seen + pedestal))).clamp_min(LEAST)
+    misfit = (photons.good * (photons.fitted - share * (seen + pedestal)).square() / spread).sum(0) / photons.good.sum(0) - 1
+    rough = block.photons(lattice, every)
+    before = held_out_loss(lattice.projector, rough, base)
+    return (glance.held_out < before - MARGIN - lumps_gain(lattice.projector, rough, base)) | (misfit > MISFIT)
 
 
 def lattice_of(volume: Volume, fitted: Fitted, member: int) -> Lattice:

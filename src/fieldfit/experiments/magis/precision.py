@@ -25,7 +25,7 @@ from fieldfit.experiments.magis.imaging import Fitted, drawn, lattice_of, moment
 from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.volume import Volume
 from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, slopes
-from fieldfit.forward.imaging import Projector, back_projected, light
+from fieldfit.forward.imaging import Projector, back_projected, light, variance
 
 COARSE = 4  # nodes along each edge of the coarse shape grid
 LEAST_SHARE = 2e-3  # of the atoms that a node must touch to count
@@ -104,7 +104,7 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
         stds["wavefront"] = (inverse + inverse @ atomic @ inverse).diagonal()[at].sqrt() / scale[at]
     inside = volume.reported >= 0
     std = fitted.shape_std[member][inside] if has_shape else _density_std(volume, p, shapes, covariance, number)
-    return Derived(values, stds, std, chi2(projector, counts, mean, good, atoms, number), width)
+    return Derived(values, stds, std, chi2(projector, counts, mean, good, number), width)
 
 
 @dataclass(frozen=True)
@@ -221,10 +221,7 @@ def _density_std(volume: Volume, p: Tensor, shapes: _Shapes, covariance: Tensor,
     return (root.float().T @ columns).square().sum(0).sqrt()
 
 
-def chi2(projector: Projector, counts: Tensor, mean: Tensor, good: Tensor, atoms: Tensor, number: int) -> float:
-    """Pearson chi-square a degree of freedom of the good pixels, `number` parameters fitted; a pixel's variance includes its own share of
-    the finite atoms. atoms: density (voxel) [m-3]."""
-    a = projector.electrons.matrix
-    squared = torch.sparse_csr_tensor(a.crow_indices(), a.col_indices(), a.values().square() / projector.volume, a.shape)
-    variance = mean + (squared @ atoms[:, None])[:, 0]
-    return float((good * (counts - mean).square() / variance).double().sum() / (float(good.sum()) - number))
+def chi2(projector: Projector, counts: Tensor, mean: Tensor, good: Tensor, number: int) -> float:
+    """Pearson chi-square a degree of freedom of the good pixels, `number` parameters fitted, by the variance of photons and finite atoms."""
+    pull = (counts - mean).square() / variance(projector, (mean - projector.pedestal).clamp_min(0))
+    return float((good * pull).double().sum() / (float(good.sum()) - number))

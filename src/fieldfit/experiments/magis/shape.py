@@ -77,6 +77,19 @@ def fitted_loss(projector: Projector, photons: Photons, density: Float[Tensor, "
     return _loss(projector, photons.fitted, 1 - photons.share, photons.good, density)
 
 
+def lumps_gain(projector: Projector, photons: Photons, density: Float[Tensor, "sample shot"]) -> Float[Tensor, "shot"]:
+    """What the held-out photons gain at most, expected, from drawing the lumps of the finite atoms: they come from the same atoms as those fitted.
+
+        gain = share / 2 sum_p r^2 / (r + 1/2),   r = lump light / mean
+
+    r: variance by atoms in units of the photons'; the best estimate from as many photons has a part r / (r + 1) of it (Wiener 1949), and twice
+    the r where the light of an atom, which several pixels share, adds up.
+    """
+    seen = light(projector, density)
+    r = projector.lump[:, None] * seen / (seen + projector.pedestal[:, None]).clamp_min(LEAST)
+    return 0.5 * photons.share * (photons.good * r.square() / (r + 0.5)).double().sum(0)
+
+
 def _loss(projector: Projector, counts: Tensor, share: float, good: Tensor, density: Tensor) -> Tensor:
     mean = share * (light(projector, density) + projector.pedestal[:, None]).clamp_min(LEAST)
     return (good * poisson(counts, mean)).double().sum(0)
