@@ -41,18 +41,26 @@ class Step:
 
 def shared_step(blocks: Blocks, values: Float[Tensor, "p"], prior: Float[Tensor, "p"]) -> Step:
     """One step from `values` of the shared parameters. prior: their standard deviations, above 0."""
-    diagonal = blocks.own.diagonal(dim1=1, dim2=2)
-    scale = torch.where(diagonal > 0, diagonal, 1.0).rsqrt()  # a parameter that a member does not have stays where it is
-    own = scale[:, :, None] * blocks.own * scale[:, None, :]
-    own = own + 1e-10 * torch.eye(own.shape[-1], dtype=own.dtype)
-    between = blocks.between * scale[:, None, :]
-    own_score = blocks.own_score * scale
-    solved = torch.linalg.solve(own, torch.cat([between.transpose(1, 2), own_score[:, :, None]], 2))
+    through = passed(blocks)
     # In units of the prior, so that lengths and angles weigh alike.
-    matrix = prior[:, None] * (blocks.shared - (between @ solved[:, :, :-1]).sum(0)) * prior + torch.eye(len(prior), dtype=prior.dtype)
-    right = prior * (blocks.score - (between @ solved[:, :, -1:]).sum(0)[:, 0]) - values / prior
+    reduced = blocks.shared - (through @ blocks.between.transpose(1, 2)).sum(0)
+    matrix = prior[:, None] * reduced * prior + torch.eye(len(prior), dtype=prior.dtype)
+    right = prior * (blocks.score - (through @ blocks.own_score[:, :, None]).sum(0)[:, 0]) - values / prior
     inverse = torch.linalg.inv(0.5 * (matrix + matrix.T))
     shared = prior * (inverse @ right)
-    steps = scale * (solved[:, :, -1] - (solved[:, :, :-1] @ shared))
+    steps = _own_solved(blocks, (blocks.own_score - shared @ blocks.between)[:, :, None])[:, :, 0]
     gain = 0.5 * float(shared @ (blocks.score - values / prior.square()) + (steps * blocks.own_score).sum())
     return Step(shared, steps, prior[:, None] * inverse * prior, gain)
+
+
+def passed(blocks: Blocks) -> Float[Tensor, "member p q"]:
+    """B_s C_s^-1: how much of a member's own score counts for the shared parameters, because it could as well be theirs."""
+    return _own_solved(blocks, blocks.between.transpose(1, 2)).transpose(1, 2)
+
+
+def _own_solved(blocks: Blocks, right: Float[Tensor, "member q n"]) -> Float[Tensor, "member q n"]:
+    """C_s^-1 of something, scaled first so that units do not cost digits."""
+    diagonal = blocks.own.diagonal(dim1=1, dim2=2)
+    scale = torch.where(diagonal > 0, diagonal, 1.0).rsqrt()[:, :, None]  # a parameter that a member does not have stays where it is
+    own = scale * blocks.own * scale.transpose(1, 2) + 1e-10 * torch.eye(blocks.own.shape[-1], dtype=blocks.own.dtype)
+    return scale * torch.linalg.solve(own, scale * right)

@@ -8,6 +8,10 @@ by Gauss-Newton, the clouds eliminated (fitting.bundle). Views are first aligned
 whatever the misplacement, then with the fringes, whose phase would be ambiguous by whole periods. d(mean)/dx: central differences of
 one view's images.
 
+    covariance = C + C K C,   K = sum_sv (n_v / V) G_v G_v^T,   G = A^T W (d(mean)/dx less what the clouds' own parameters take up)
+
+C: of photons and prior (fitting.bundle); K: the score's, because the atoms are finite and all views see the same ones.
+
 The gauge: moving, turning or scaling the whole world changes no image. Of these answers the prior takes the one with the smallest
 corrections in units of its standard deviations, so the mean correction stays zero. Stated standard deviations contain this freedom.
 
@@ -32,8 +36,8 @@ from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.start import Wave, moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, seen_by, turned_volume
 from fieldfit.fields.fringed import ENVELOPE, PARAMETERS
-from fieldfit.fitting.bundle import Blocks, shared_step
-from fieldfit.forward.imaging import Projector, binned, build_projector, light, pixels_of
+from fieldfit.fitting.bundle import Blocks, passed, shared_step
+from fieldfit.forward.imaging import Projector, back_projected, binned, build_projector, light, pixels_of, variance
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.corrections import STEPS, corrected, degrees_of, light_slopes, place_slopes, stepped
 from fieldfit.likelihoods import poisson
@@ -237,7 +241,11 @@ def _aligned(cameras: Sequence[Camera], clouds: _Clouds, values: list[Tensor], p
         log.info("round %d: log-likelihood gained %.2f of %.2f, longest step %.2f standard deviations", turn, gained, step.gain, scale * length)
         values, own, views, objective = new, moved, new_views, objective - gained
         moves = moves if scale * length < REUSE else []
-    return _Aligned(values, step.covariance, step.gain < (STUCK if stuck else SETTLED))
+    settled = step.gain < (STUCK if stuck else SETTLED)
+    if number < PARAMETERS:
+        return _Aligned(values, step.covariance, settled)
+    atomic = _atomic(views, moves or _moves(cameras, values, views, clouds, own), clouds, own, number)
+    return _Aligned(values, step.covariance + step.covariance @ atomic @ step.covariance, settled)
 
 
 def _stepped_clouds(own: Float[Tensor, "shot 15"], step: Float[Tensor, "shot q"]) -> Float[Tensor, "shot 15"]:
@@ -333,6 +341,24 @@ def _blocks(views: Sequence[Projector], moves: Sequence[Tensor], clouds: _Clouds
     return Blocks(shared, between, info, score, own_score)
 
 
+def _atomic(views: Sequence[Projector], moves: Sequence[Tensor], clouds: _Clouds, own: Tensor, number: int) -> Float[Tensor, "p p"]:
+    """Covariance of the corrections' score because the atoms are finite: K."""
+    value, by = sampled(clouds.volume.turned, clouds.volume.half_width, own, None)
+    through = passed(_blocks(views, moves, clouds, own, number))
+    total = torch.zeros(through.shape[1], through.shape[1], dtype=torch.float64)
+    for shot, density in enumerate(value.clamp_min(0)):
+        columns = torch.cat([density[None], by[shot, :number]]).T.contiguous()
+        theirs, own_score = [], torch.zeros(len(density), number, dtype=torch.float64)
+        for view, move, good in zip(views, moves, clouds.good, strict=True):
+            seen = light(view, columns)
+            weight = (good[view.pixel] / (seen[:, 0] + view.pedestal).clamp_min(LEAST))[:, None]
+            theirs.append(back_projected(view, weight * move[shot][:, view.pixel].T).double())
+            own_score += back_projected(view, weight * seen[:, 1:]).double()
+        score = torch.cat(theirs, 1) - own_score @ through[shot].T
+        total += score.T @ (score * (density / views[0].volume).double()[:, None])
+    return total
+
+
 # ------------------------------------------------------------- how well it fits
 
 
@@ -341,8 +367,6 @@ def _fitness(clouds: _Clouds, judged: np.ndarray) -> Fitness:
     lattice, half = clouds.volume.turned, clouds.volume.half_width
     projector, counts = lattice.projector, _pixels(clouds)
     excess, variances, chi2 = torch.zeros(3, len(projector.pixel), dtype=torch.float64)
-    a = projector.electrons.matrix
-    squared = torch.sparse_csr_tensor(a.crow_indices(), a.col_indices(), a.values().square() / projector.volume, a.shape)
     shifts, stds = [], []
     for member, keep in enumerate(judged.tolist()):
         p = clouds.parameters[member : member + 1]
@@ -358,9 +382,9 @@ def _fitness(clouds: _Clouds, judged: np.ndarray) -> Fitness:
         shifts.append(shift.numpy())
         stds.append(std.numpy())
         if keep:
-            variance = (mean + (squared @ atoms[:, None])[:, 0]).double()
+            spread = variance(projector, (mean - projector.pedestal).clamp_min(0)).double()
             rest = (counts[:, member] - mean).double()
-            excess, variances, chi2 = excess + rest, variances + variance, chi2 + rest.square() / variance
+            excess, variances, chi2 = excess + rest, variances + spread, chi2 + rest.square() / spread
     views = projector.shape[0]
     of_view = projector.pixel // (projector.shape[1] * projector.shape[2])
     pixels = torch.bincount(of_view, minlength=views).clamp_min(1) * int(judged.sum())
