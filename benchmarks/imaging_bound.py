@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fieldfit.experiments.magis.imaging import sampled
+from fieldfit.experiments.magis.envelopes import sampled
 from fieldfit.experiments.magis.precision import _wavefront
 from fieldfit.experiments.magis.volume import Lattice
 from fieldfit.fields.fringed import BELOW, PARAMETERS

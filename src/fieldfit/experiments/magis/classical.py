@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fieldfit.config import DensityFit, Imaging
 from fieldfit.experiments.magis.abel import AXES, rings, seen_rings
-from fieldfit.experiments.magis.imaging import TOLERANCE, Fitted, scored, started, thinned
+from fieldfit.experiments.magis.envelopes import TOLERANCE, scored, started
+from fieldfit.experiments.magis.imaging import Fitted, thinned
 from fieldfit.experiments.magis.iterative import Classical, mlem, sirt
 from fieldfit.experiments.magis.precision import chi2
 from fieldfit.experiments.magis.shape import LEAST

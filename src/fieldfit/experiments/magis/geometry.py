@@ -31,7 +31,7 @@ from torch import Tensor
 
 from fieldfit.config import Imaging, Refine
 from fieldfit.experiments.magis.alignment import USUAL, moved_views, view_shifts
-from fieldfit.experiments.magis.imaging import ROUGH, drawn, sampled, scored, started, with_amplitude
+from fieldfit.experiments.magis.envelopes import ROUGH, drawn, sampled, scored, started, with_amplitude
 from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.start import Wave, moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, seen_by, turned_volume

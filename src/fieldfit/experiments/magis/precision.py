@@ -21,7 +21,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldfit.experiments.magis.alignment import view_shifts
-from fieldfit.experiments.magis.imaging import Fitted, drawn, lattice_of, moments_of, sampled
+from fieldfit.experiments.magis.envelopes import drawn, sampled
+from fieldfit.experiments.magis.free_shapes import moments_of
+from fieldfit.experiments.magis.imaging import Fitted, lattice_of
 from fieldfit.experiments.magis.shape import LEAST
 from fieldfit.experiments.magis.volume import Volume
 from fieldfit.fields.fringed import BELOW, ENVELOPE, PARAMETERS, slopes
