@@ -75,7 +75,7 @@ def by_gaussian(case: Case, given: Prepared) -> np.ndarray:
 
 
 def by_iterations(case: Case, given: Prepared, method: str) -> np.ndarray:
-    found, _ = reconstructed(given.volume, given.counts, given.good, case.shots, given.starts, DensityFit(method=method), ENTRY.seed)
+    found, _, _ = reconstructed(given.volume, given.counts, given.good, case.shots, given.starts, DensityFit(method=method), ENTRY.seed)
     return gridded(case, given.volume, found.density)
 
 
@@ -110,6 +110,12 @@ FOR_CLOUDS: dict[tuple[str, str], Callable[[Case, Prepared, ModuleType], np.ndar
     ("Gaussian", "convergence"): lambda case, given, _: by_gaussian(case, given),
     ("Abel about y", "held-out photons"): lambda case, given, _: by_iterations(case, given, "abel"),
 }
+NETWORKS: dict[tuple[str, str], Callable[[Case, Prepared, ModuleType], np.ndarray]] = {
+    ("Fourier features", "held-out photons"): lambda case, given, _: by_iterations(case, given, "fourier"),
+    ("SIREN", "held-out photons"): lambda case, given, _: by_iterations(case, given, "siren"),
+    ("hash grids", "held-out photons"): lambda case, given, _: by_iterations(case, given, "hash"),
+}
+NETWORK_SAMPLES = 200_000  # beyond, networks take minutes a shot
 
 
 def rows_of(case: Case, recipe_steps: int, scorer: ModuleType) -> tuple[float, list[Row]]:
@@ -119,6 +125,7 @@ def rows_of(case: Case, recipe_steps: int, scorer: ModuleType) -> tuple[float, l
     shared = time.perf_counter() - began
     rows = []
     methods = METHODS if case.broadband else METHODS | FOR_CLOUDS
+    methods = methods if case.broadband or len(given.volume.fine.x) > NETWORK_SAMPLES else methods | NETWORKS
     for (method, stopped), answer in tqdm(methods.items(), desc=case.name, leave=False):
         began = time.perf_counter()
         density = answer(case, given, scorer)

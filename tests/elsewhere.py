@@ -15,6 +15,7 @@ THERE = torch.device("cpu", 0)
 MOVES = {"torch.Tensor.to", "torch.Tensor.cpu"}
 # What a GPU allows between devices: copies, numbers without an axis, and indices of the CPU into a tensor there.
 COPIES = {"torch.Tensor.copy_", "torch.Tensor.__setitem__"}
+SWAPS = {"torch.Tensor.data.__set__", "_has_compatible_shallow_copy_type"}  # how a module's parameters move
 INDEXING = {"torch.Tensor.__getitem__"}
 TO_NUMPY = {"torch.Tensor.numpy", "torch.Tensor.__array__"}
 
@@ -33,7 +34,10 @@ class Elsewhere(TorchFunctionMode):
             return THERE if any(there) else func(*args, **kwargs)
         if any(there) and name in TO_NUMPY:
             raise TypeError(f"{name}: the tensor lives elsewhere")
-        if any(there) and name not in COPIES and not (name in INDEXING and there[0]):
+        if name == "torch.Tensor.data.__set__" and there[-1]:
+            args[0].lives_there = True
+        going_back = torch._C._current_graph_task_id() != -1  # gradients are made where no mode sees it, on the device of what they are of
+        if any(there) and not going_back and name not in COPIES | SWAPS and not (name in INDEXING and there[0]):
             strangers = [tuple(tensor.shape) for tensor, lives in zip(tensors, there, strict=True) if not lives and tensor.ndim]
             if strangers:
                 raise RuntimeError(f"{name}: expected all tensors on one device, those of {strangers} are not")

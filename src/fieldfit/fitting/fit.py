@@ -107,7 +107,7 @@ def fit(
     scores: list[Tensor] = []
     best: Tensor | None = None
     kept = [p.detach().clone() for p in parameters]
-    kept_step = torch.zeros(1, dtype=torch.long)
+    kept_step = torch.zeros(1, dtype=torch.long, device="cpu")
     waited = 0
     for step in tqdm(range(schedule.steps), desc=name, file=sys.stderr, mininterval=2.0, leave=False):
         for p in parameters:
@@ -137,5 +137,5 @@ def fit(
             for p, k in zip(parameters, kept, strict=True):
                 p.copy_(k)
     else:
-        kept_step = torch.full((losses[0].numel(),), schedule.steps)
+        kept_step = torch.full((losses[0].numel(),), schedule.steps, device="cpu")
     return Fit(torch.stack(losses), torch.stack(scores) if scores else torch.zeros(0, losses[0].numel()), kept_step)

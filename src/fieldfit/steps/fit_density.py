@@ -27,6 +27,9 @@ LINEAR = "linear propagation of photon and atom statistics through"
 STD_METHODS = {
     "field": f"{LINEAR} envelope, fringe and a coarse shape; of a free shape: samples",
     "gaussian": f"{LINEAR} the envelope and a coarse shape; what else is no Gaussian is not in it",
+    "fourier": "not measured: the network has no error of its own",
+    "siren": "not measured: the network has no error of its own",
+    "hash": "not measured: the network has no error of its own",
     "mlem": "not measured: MLEM has no error of its own",
     "sirt": "not measured: SIRT has no error of its own",
     "abel": "not measured: rings by MLEM have no error of their own",

@@ -1,7 +1,7 @@
-"""The classical answers as density products: MLEM and SIRT on voxels, a Gaussian, and the Abel transform of a symmetric cloud.
+"""Other answers as density products: MLEM and SIRT on voxels, neural networks, a Gaussian, and the Abel transform of a symmetric cloud.
 
 All see the photons that the field sees, through the same projector, and stop by the same held-out tenth. What a method cannot give is NaN:
-voxels and rings have no error of their own and no fringe, a Gaussian has no fringe.
+voxels, networks and rings have no error of their own and no fringe, a Gaussian has no fringe.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,13 @@ from fieldfit.experiments.magis.abel import AXES, rings, seen_rings
 from fieldfit.experiments.magis.envelopes import TOLERANCE, scored, started
 from fieldfit.experiments.magis.imaging import Fitted, thinned
 from fieldfit.experiments.magis.iterative import Classical, mlem, sirt
+from fieldfit.experiments.magis.neural import network
 from fieldfit.experiments.magis.precision import chi2
-from fieldfit.experiments.magis.shape import LEAST
+from fieldfit.experiments.magis.shape import LEAST, Photons
 from fieldfit.experiments.magis.start import Moments
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid
 from fieldfit.fields.fringed import ENVELOPE
+from fieldfit.fields.networks import Network
 from fieldfit.fields.voxels import Voxels
 from fieldfit.forward.imaging import mean_electrons
 
@@ -82,18 +84,23 @@ def reconstructed(
     starts: Sequence[Moments],
     options: DensityFit,
     seed: int,
-) -> tuple[Classical, Float[Tensor, "shot"]]:
-    """(densities at the samples of the fine lattice, deviance of the held-out photons a pixel) by MLEM, SIRT or Abel."""
+) -> tuple[Classical, Float[Tensor, "shot"], Network | None]:
+    """(densities at the samples of the fine lattice, deviance of the held-out photons a pixel, the network) by MLEM, SIRT, Abel or a network."""
     projector = volume.fine.projector
     kept, out = thinned(counts[projector.pixel], options.held_out, shots, seed)
     share, use = 1 - options.held_out, good[projector.pixel]
-    if options.method == "abel":
+    field = None
+    if options.method in ("fourier", "siren", "hash"):
+        envelopes = gaussian(volume, counts, good, starts, rounds=1).parameters[:, :ENVELOPE].to(torch.float32)
+        photons = Photons(kept, out, options.held_out, use)
+        found, field = network(volume, photons, envelopes, options.method, options.steps, seed)
+    elif options.method == "abel":
         centres = gaussian(volume, counts, good, starts, rounds=1).parameters[:, 1:4] * volume.half_width
         found = symmetric(volume, kept, out, use, share, centres, AXES.index(options.axis))
     else:
         found = (sirt if options.method == "sirt" else mlem)(projector.electrons, projector.pedestal, kept, out, share, good=use)
     floor = (use * (out - torch.xlogy(out, out))).double().sum(0)
-    return found, 2 * (found.loss - floor) / use.sum(0)
+    return found, 2 * (found.loss - floor) / use.sum(0), field
 
 
 def voxel_values(
@@ -103,19 +110,20 @@ def voxel_values(
     shots: Sequence[int],
     starts: Sequence[Moments],
     entry: Imaging,
-) -> tuple[dict[str, np.ndarray], Voxels]:
-    """What the density product holds of a reconstruction on voxels, by its variables' names, and the field of all shots.
+) -> tuple[dict[str, np.ndarray], Voxels | Network]:
+    """What the density product holds of a reconstruction without errors, by its variables' names, and the field of all shots.
 
     Position and size are moments of the density, noise and all: without errors, as density_std is.
     """
     side, projector = entry.grid.voxels, volume.fine.projector
-    found, held_out = reconstructed(volume, counts, good, shots, starts, entry.fit, entry.seed)
+    found, held_out, neural = reconstructed(volume, counts, good, shots, starts, entry.fit, entry.seed)
     number, seen = len(shots), projector.pixel
     mean = mean_electrons(projector, found.density).clamp_min(LEAST)
     density = np.stack([on_grid(volume, found.density[:, k], side).reshape(side, side, side) for k in range(number)])
-    field = Voxels(number, entry.grid.half_width_m, side).cpu()
-    with torch.no_grad():
-        field.values.copy_(torch.from_numpy(density))
+    field = neural.cpu() if neural else Voxels(number, entry.grid.half_width_m, side).cpu()
+    if isinstance(field, Voxels):
+        with torch.no_grad():
+            field.values.copy_(torch.from_numpy(density))
     values = {name: np.full((number, 3), np.nan) for name in AXIS_ONLY} | {name: np.full(number, np.nan) for name in ("phase", "contrast")}
     values["fringe_period"] = np.full(number, np.nan)
     values["atom_number"], values["position"], values["size"] = _moments(density, axis_of(entry.grid))

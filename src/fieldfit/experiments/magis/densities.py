@@ -15,13 +15,14 @@ from fieldfit.experiments.magis.precision import derived
 from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid, volume_of
 from fieldfit.fields.fringed import Fringed
+from fieldfit.fields.networks import Network
 from fieldfit.fields.voxels import Voxels
 from fieldfit.fitting.fit import device_of, moved
 from fieldfit.forward.imaging import light, pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.metrics.fsc import HALVES, resolution, shell_correlation
 
-ON_VOXELS = ("mlem", "sirt", "abel")  # methods without an error of their own
+WITHOUT_STD = ("fourier", "siren", "hash", "mlem", "sirt", "abel")  # methods without an error of their own
 TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's length
 SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront", "view_shift")
 
@@ -34,7 +35,7 @@ class Densities:
     trusted (shot): False where the fit has not converged or something is not finite."""
 
     values: dict[str, np.ndarray]
-    field: Fringed | Voxels
+    field: Fringed | Voxels | Network
     trusted: np.ndarray
 
 
@@ -68,22 +69,22 @@ def densities(
         parts.append(part)
         fields.append(field)
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    known = ("density",) if entry.fit.method in ON_VOXELS else ("density", "density_std")  # what must be finite
+    known = ("density",) if entry.fit.method in WITHOUT_STD else ("density", "density_std")  # what must be finite
     trusted = values.pop("converged") & np.all([np.isfinite(values[name]).all((1, 2, 3)) for name in known], 0)
     return Densities(values, _joined(fields), trusted)
 
 
 def _together(
     volume: Volume, frames: np.ndarray, hit: np.ndarray | None, shots: Sequence[int], starts: Sequence, waves: Sequence, entry: Imaging
-) -> tuple[dict[str, np.ndarray], Fringed | Voxels]:
+) -> tuple[dict[str, np.ndarray], Fringed | Voxels | Network]:
     machine = volume.reported.device
     counts = pixels_of(volume.fine.projector, torch.from_numpy(frames).to(torch.float32)).to(machine)
     struck = None if hit is None else pixels_of(volume.fine.projector, torch.from_numpy(hit).to(torch.float32)).to(machine)
     good = torch.ones_like(counts) if struck is None else (struck == 0).to(counts.dtype)
     with machine:
-        if entry.fit.method in ON_VOXELS:
-            plain, voxels = voxel_values(volume, counts, good, shots, starts, entry)
-            return plain | split_half(volume, counts, good, shots, entry), voxels
+        if entry.fit.method in WITHOUT_STD:
+            plain, other = voxel_values(volume, counts, good, shots, starts, entry)
+            return plain | split_half(volume, counts, good, shots, entry), other
         if entry.fit.method == "gaussian":
             fitted = gaussian(volume, counts, good, starts)
         else:
@@ -142,21 +143,25 @@ def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: 
     }
 
 
-def _joined(fields: Sequence[Fringed | Voxels]) -> Fringed | Voxels:
+def _joined(fields: Sequence[Fringed | Voxels | Network]) -> Fringed | Voxels | Network:
     """One field of all shots; those without a free shape get an empty one."""
-    largest = max(fields, key=lambda field: field.nodes)
+    largest = max(fields, key=_nodes)
     whole = of_batch(largest, sum(field.batch or 1 for field in fields))
     first = 0
     with torch.no_grad():
         for field in fields:
             at = slice(first, first + (field.batch or 1))
             for name, part in field.state_dict().items():
-                if field.nodes == largest.nodes or name != "logarithm":
+                if _nodes(field) == _nodes(largest) or name != "logarithm":
                     whole.state_dict()[name][at] = part
             first = at.stop
     return whole
 
 
-def of_batch(field: Fringed | Voxels, batch: int) -> Fringed | Voxels:
+def _nodes(field: Fringed | Voxels | Network) -> int:
+    return 0 if isinstance(field, Network) else field.nodes
+
+
+def of_batch(field: Fringed | Voxels | Network, batch: int) -> Fringed | Voxels | Network:
     """A field of the same kind for another number of shots."""
     return type(field)(**{**field.settings(), "batch": batch})
