@@ -48,6 +48,16 @@ def test_moments_of_the_views_are_those_of_the_cloud() -> None:
     assert found.atoms == pytest.approx(200_000, rel=0.05)
 
 
+def test_moments_of_shots_too_dim_to_see_are_no_wider_than_their_frames() -> None:
+    views = views_of(CAMERAS)
+    widest = 2 * (200 * max(view.pixel for view in views) / 3) ** 2
+    for seed in range(12):  # pixels that stand out by chance may lie on a line, whose covariance has no inverse
+        dim = shot_of(LAYOUT, SMALL, 50.0, np.random.default_rng(seed)).astype(float) - 2.31
+        with np.errstate(over="raise", invalid="raise"):
+            values = np.linalg.eigvalsh(moments(views, dim, np.ones(dim.shape, bool), 50.0).covariance)
+        assert 0 < values[0] <= values[-1] < widest
+
+
 def test_the_spectra_give_the_wave_vector_and_none_where_there_is_no_wave() -> None:
     for contrast in (0.6, 0.0):
         cloud = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, contrast, 0.7, 200_000)

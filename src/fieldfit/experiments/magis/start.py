@@ -116,14 +116,11 @@ def _view_moments(image: np.ndarray, rounds: int = 12) -> tuple[tuple[float, flo
             undone = np.linalg.inv(np.linalg.inv(found) - inverse)
         except np.linalg.LinAlgError:
             break
-        if not np.all(np.linalg.eigvalsh(undone) > 1.0):
+        values, vectors = np.linalg.eigh(undone)
+        if not np.all(values > 1.0):
             break
         row, column = float(np.clip(row + mr, 0, image.shape[0])), float(np.clip(column + mc, 0, image.shape[1]))
-        matrix = (
-            np.minimum(undone, np.diag([image.shape[0] ** 2 / 9.0, image.shape[1] ** 2 / 9.0]) + 0.0)
-            if undone.max() > image.shape[0] ** 2 / 9
-            else undone
-        )
+        matrix = (vectors * np.minimum(values, max(image.shape) ** 2 / 9)) @ vectors.T  # no wider than the frame
     return (row, column), (matrix[0, 0], matrix[0, 1], matrix[1, 1]), float(image.sum())
 
 
@@ -138,9 +135,9 @@ def _lit(image: np.ndarray, r: np.ndarray, c: np.ndarray) -> tuple[float, float,
         return image.shape[0] / 2, image.shape[1] / 2, np.diag([image.shape[0] ** 2 / 16.0, image.shape[1] ** 2 / 16.0])
     row, column = float((lit * r).sum() / weight), float((lit * c).sum() / weight)
     mixed = (lit * (r - row) * (c - column)).sum() / weight
-    own = LIT_WINDOW**2 / 12
-    rows, columns = (max(float((lit * d**2).sum() / weight), 1.0 + own) for d in (r - row, c - column))
-    return row, column, np.array([[rows, mixed], [mixed, columns]])
+    rows, columns = ((lit * d**2).sum() / weight for d in (r - row, c - column))
+    values, vectors = np.linalg.eigh([[rows, mixed], [mixed, columns]])
+    return row, column, (vectors * np.maximum(values, 1 + LIT_WINDOW**2 / 12)) @ vectors.T
 
 
 def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndarray, start: Moments) -> Wave | None:
