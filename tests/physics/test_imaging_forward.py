@@ -131,6 +131,6 @@ def test_pixels_scatter_by_photons_and_finite_atoms(binning: int) -> None:
     seen = light(p, cloud[:, None])[:, 0]
     bright = seen > 0.2 * seen.max()
     scatter = (counts - seen[:, None]).square().mean(1)[bright]
-    without_pedestal = variance(p, seen)[bright] - p.pedestal[bright]
+    without_pedestal = variance(p, seen + p.pedestal)[bright] - p.pedestal[bright]
     assert float((scatter / without_pedestal).mean()) == pytest.approx(1, abs=0.06)
     assert float((scatter / seen[bright]).mean()) > 1.5

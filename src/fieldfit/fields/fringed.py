@@ -12,14 +12,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import scipy.sparse
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldfit.fields.field import Field
-from fieldfit.geometry.sparse import SparseMap, sparse_map
+from fieldfit.fields.grids import around, between
+from fieldfit.geometry.sparse import SparseMap
 
 ENVELOPE = 10  # log N, centre (3), log diag L (3), L below the diagonal (3): rows 10, 20, 21
 WAVE = 5  # k (3), a, b
@@ -30,19 +29,8 @@ NORM = -1.5 * math.log(2 * math.pi)
 
 def interpolation(points: Float[Tensor, "n 3"], nodes: int) -> SparseMap:
     """From `nodes`^3 nodes that fill [-1, 1]^3, edges included, to `points` (in half widths); beyond the box the edge's value holds."""
-    at = (points.clamp(-1, 1) + 1) * (0.5 * (nodes - 1))
-    low = at.floor().clamp(max=nodes - 2)
-    part = at - low
-    index, weight = [], []
-    for corner in range(8):
-        bits = torch.tensor([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dtype=points.dtype)
-        node = low + bits
-        index.append((node[:, 0] * nodes + node[:, 1]) * nodes + node[:, 2])
-        weight.append(torch.where(bits > 0, part, 1 - part).prod(1))
-    column, value = torch.stack(index, 1).to(torch.int32), torch.stack(weight, 1)
-    start = np.arange(len(points) + 1) * 8
-    shape = len(points), nodes**3
-    return sparse_map(scipy.sparse.csr_matrix((value.reshape(-1).numpy(), column.reshape(-1).numpy(), start), shape=shape), points.dtype)
+    (i, j, k), weights = around(points, nodes)
+    return between((i * nodes + j) * nodes + k, weights, nodes**3)
 
 
 def whitened(shape: Float[Tensor, "batch 10"], x: Float[Tensor, "n 3"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,8 +131,8 @@ class Fringed(Field):
 
     def free(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "batch n"]:
         """exp(rho) at `x` in half widths."""
-        between = interpolation((x - torch.tensor(self.centre, dtype=x.dtype)) / self.reach, self.nodes)
-        return between(self.logarithm.flatten(1).T.contiguous()).T.exp()
+        at_points = interpolation((x - torch.tensor(self.centre, dtype=x.dtype)) / self.reach, self.nodes)
+        return at_points(self.logarithm.flatten(1).T.contiguous()).T.exp()
 
     def settings(self) -> dict[str, Any]:
         return {"batch": self.batch, "half_width": self.half_width, "nodes": self.nodes, "centre": self.centre, "reach": self.reach}

@@ -1,6 +1,6 @@
 """Densities by neural networks, three families behind one interface: what a network draws on a Gaussian envelope.
 
-    n = envelope s(1 + u),   s(v) = log(1 + exp(3 v)) / 3,   u = MLP(gamma(x)),   x in half widths of the box
+    n = envelope s(1 + u),   u = MLP(gamma(x)),   x in half widths of the box                (s: fields.positive)
     fourier   gamma = [cos 2 pi B x, sin 2 pi B x],  B ~ N(0, bandwidth^2)                   Tancik et al., NeurIPS 2020, eq. 4
     siren     gamma = sin(omega (W x + b)), sines in the other layers too                    Sitzmann et al., NeurIPS 2020, eq. 5
     hash      gamma = features at the nodes of LEVELS grids, linear between nodes; nodes of a grid that is larger than its table share
@@ -13,18 +13,17 @@ import math
 from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
-import scipy.sparse
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldfit.fields.field import Field
 from fieldfit.fields.fringed import ENVELOPE, WAVE, density
-from fieldfit.geometry.sparse import SparseMap, sparse_map
+from fieldfit.fields.grids import around, between
+from fieldfit.fields.positive import positive
+from fieldfit.geometry.sparse import SparseMap
 
 Family = Literal["fourier", "siren", "hash"]
-BEND = 3.0
 FEATURES = 32  # of a Fourier encoding
 BANDWIDTH, OMEGA_FIRST, OMEGA = 0.03, 0.3, 10.0  # cycles, radians a finest edge; radians of the other layers
 LEVELS, COARSEST, ENTRIES, ENTRY = 8, 8, 2**15, 2  # grids, cells of the coarsest along an edge, places in each table, features of a place
@@ -100,23 +99,12 @@ class Network(Field):
         return dict(self._settings)
 
 
-def positive(u: Tensor) -> Tensor:
-    """s(1 + u)."""
-    return nn.functional.softplus(1 + u, BEND)
-
-
 def _from_table(x: Float[Tensor, "n 3"], cells: int) -> SparseMap:
-    """From a level's table to points: the nodes around them, of a cube [-1, 1]^3 of `cells`^3 cells; beyond it the edge's value holds."""
-    at = (x.cpu().clamp(-1, 1) + 1) * (0.5 * cells)
-    low = at.floor().clamp(max=cells - 1)
-    part = at - low
-    places, weights = [], []
-    for corner in range(8):
-        bits = at.new_tensor([corner >> 2 & 1, corner >> 1 & 1, corner & 1])
-        i, j, k = (low + bits).long().unbind(1)
-        hashed = (i * PRIMES[0] ^ j * PRIMES[1] ^ k * PRIMES[2]) % ENTRIES
-        places.append((i * (cells + 1) + j) * (cells + 1) + k if (cells + 1) ** 3 <= ENTRIES else hashed)
-        weights.append(torch.where(bits > 0, part, 1 - part).prod(1))
-    table = torch.stack(weights, 1).flatten().numpy(), torch.stack(places, 1).flatten().numpy(), 8 * np.arange(len(x) + 1)
-    found = sparse_map(scipy.sparse.csr_matrix(table, shape=(len(x), ENTRIES)), x.dtype)
+    """From a level's table to points in a cube [-1, 1]^3 of `cells`^3 cells."""
+    (i, j, k), weights = around(x.cpu(), cells + 1)
+    if (cells + 1) ** 3 <= ENTRIES:
+        index = (i * (cells + 1) + j) * (cells + 1) + k
+    else:
+        index = (i.long() * PRIMES[0] ^ j.long() * PRIMES[1] ^ k.long() * PRIMES[2]) % ENTRIES
+    found = between(index, weights, ENTRIES)
     return SparseMap(found.matrix.to(x.device), found.transposed.to(x.device))

@@ -57,15 +57,14 @@ def mean_electrons(projector: Projector, density: Float[Tensor, "voxel shot"]) -
     return light(projector, density) + projector.pedestal[:, None]
 
 
-def variance(projector: Projector, light: Float[Tensor, "pixel *shot"]) -> Float[Tensor, "pixel *shot"]:
-    """Of the electrons in each pixel: Poisson photons of atoms that are Poisson themselves.
+def variance(projector: Projector, mean: Float[Tensor, "pixel"]) -> Float[Tensor, "pixel"]:
+    """Of the electrons in each pixel, from their mean, pedestal included: Poisson photons of atoms that are Poisson themselves.
 
         variance_p = mean_p + sum_atoms e_p^2 = mean_p + lump light_p,   lump = sum_p e_p^2 / sum_p e_p
 
     e_p: electrons of an atom in pixel p. The lump of a view is that of points in the middle of the samples.
     """
-    pedestal, lump = (part.reshape(-1, *[1] * (light.ndim - 1)) for part in (projector.pedestal, projector.lump))
-    return pedestal + (1 + lump) * light
+    return projector.pedestal + (1 + projector.lump) * (mean - projector.pedestal).clamp_min(0)
 
 
 def back_projected(projector: Projector, pixels: Float[Tensor, "pixel shot"]) -> Float[Tensor, "voxel shot"]:

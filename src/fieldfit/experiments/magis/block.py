@@ -9,7 +9,8 @@ from torch import Tensor
 
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.envelopes import ROUGH, drawn, scored
-from fieldfit.experiments.magis.shape import Photons, Shape, fit_shape, joined
+from fieldfit.experiments.magis.iterative import joined
+from fieldfit.experiments.magis.shape import Photons, Shape, fit_shape
 from fieldfit.experiments.magis.volume import Lattice, Volume
 
 GLANCE, GLANCE_SOLVER, GLANCE_RMS = 1, 12, 0.3  # steps, of conjugate gradients in each, of modest shapes: held-out photons say whether to go on

@@ -15,7 +15,7 @@ from fieldfit.config import DensityFit, Imaging
 from fieldfit.experiments.magis.abel import AXES, rings, seen_rings
 from fieldfit.experiments.magis.envelopes import TOLERANCE, scored, started
 from fieldfit.experiments.magis.imaging import Fitted, thinned
-from fieldfit.experiments.magis.iterative import Classical, mlem, sirt
+from fieldfit.experiments.magis.iterative import Classical, joined, mlem, sirt
 from fieldfit.experiments.magis.neural import network
 from fieldfit.experiments.magis.precision import chi2
 from fieldfit.experiments.magis.shape import LEAST, Photons
@@ -73,7 +73,7 @@ def symmetric(
         profile = np.zeros(drawn.shape[1])
         profile[which.numpy()] = found.density[:, 0].numpy()
         parts.append(Classical(torch.from_numpy(drawn @ profile).to(kept.dtype)[:, None], found.iterations, found.loss))
-    return Classical(*(torch.cat([getattr(part, name) for part in parts], dim) for name, dim in (("density", 1), ("iterations", 0), ("loss", 0))))
+    return joined(parts)
 
 
 def reconstructed(
@@ -120,10 +120,9 @@ def voxel_values(
     number, seen = len(shots), projector.pixel
     mean = mean_electrons(projector, found.density).clamp_min(LEAST)
     density = np.stack([on_grid(volume, found.density[:, k], side).reshape(side, side, side) for k in range(number)])
-    field = neural.cpu() if neural else Voxels(number, entry.grid.half_width_m, side).cpu()
-    if isinstance(field, Voxels):
-        with torch.no_grad():
-            field.values.copy_(torch.from_numpy(density))
+    voxels = Voxels(number, entry.grid.half_width_m, side).cpu()
+    with torch.no_grad():
+        voxels.values.copy_(torch.from_numpy(density))
     values = {name: np.full((number, 3), np.nan) for name in AXIS_ONLY} | {name: np.full(number, np.nan) for name in ("phase", "contrast")}
     values["fringe_period"] = np.full(number, np.nan)
     values["atom_number"], values["position"], values["size"] = _moments(density, axis_of(entry.grid))
@@ -136,7 +135,7 @@ def voxel_values(
         "kept_step": found.iterations.cpu().numpy(),
         "converged": np.ones(number, bool),
     }
-    return values, field
+    return values, neural.cpu() if neural else voxels
 
 
 def _moments(density: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

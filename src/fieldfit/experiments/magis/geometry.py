@@ -382,7 +382,7 @@ def _fitness(clouds: _Clouds, judged: np.ndarray) -> Fitness:
         shifts.append(shift.numpy())
         stds.append(std.numpy())
         if keep:
-            spread = variance(projector, (mean - projector.pedestal).clamp_min(0)).double()
+            spread = variance(projector, mean).double()
             rest = (counts[:, member] - mean).double()
             excess, variances, chi2 = excess + rest, variances + spread, chi2 + rest.square() / spread
     views = projector.shape[0]

@@ -8,8 +8,9 @@ stops them, held-out photons or a benchmark that knows the truth, sees the same 
 """
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -34,6 +35,15 @@ class Classical:
     density: Float[Tensor, "voxel shot"]
     iterations: Int[Tensor, "shot"]
     loss: Float[Tensor, "shot"]
+
+
+Answer = TypeVar("Answer")
+
+
+def joined(parts: Sequence[Answer]) -> Answer:
+    """Answers of some shots each as one of all, in their order: dataclasses of tensors, `density` (sample, shot), all else with the shot first."""
+    names = [part.name for part in fields(parts[0])]  # type: ignore[arg-type]
+    return type(parts[0])(*(torch.cat([getattr(part, name) for part in parts], int(name == "density")) for name in names))
 
 
 def mlem_iterations(

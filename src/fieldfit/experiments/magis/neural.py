@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldfit.experiments.magis.iterative import Classical
+from fieldfit.experiments.magis.iterative import Classical, joined
 from fieldfit.experiments.magis.shape import Photons, fitted_loss, held_out_loss
 from fieldfit.experiments.magis.volume import Volume
-from fieldfit.fields.networks import Family, Network, positive
+from fieldfit.fields.networks import Family, Network
+from fieldfit.fields.positive import positive
 from fieldfit.fitting.fit import Schedule, fit
 
 RATES: dict[Family, float] = {"fourier": 1e-2, "siren": 3e-3, "hash": 3e-3}
@@ -35,8 +36,7 @@ def network(
         parts.append(_fitted(volume, some, field, family, steps))
         for name, value in field.state_dict().items():
             state[name][at] = value
-    dims = {"density": 1}
-    return Classical(*(torch.cat([getattr(part, name) for part in parts], dims.get(name, 0)) for name in Classical.__dataclass_fields__)), whole
+    return joined(parts), whole
 
 
 def _fitted(volume: Volume, photons: Photons, field: Network, family: Family, steps: int) -> Classical:

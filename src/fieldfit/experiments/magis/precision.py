@@ -225,5 +225,5 @@ def _density_std(volume: Volume, p: Tensor, shapes: _Shapes, covariance: Tensor,
 
 def chi2(projector: Projector, counts: Tensor, mean: Tensor, good: Tensor, number: int) -> float:
     """Pearson chi-square a degree of freedom of the good pixels, `number` parameters fitted, by the variance of photons and finite atoms."""
-    pull = (counts - mean).square() / variance(projector, (mean - projector.pedestal).clamp_min(0))
+    pull = (counts - mean).square() / variance(projector, mean)
     return float((good * pull).double().sum() / (float(good.sum()) - number))

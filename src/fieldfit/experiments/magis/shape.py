@@ -1,6 +1,6 @@
 """The free shape of a cloud: what a density has beyond a base, found by Gauss-Newton with a prior that the data teach.
 
-    n = base s(1 + u),   s(v) = log(1 + exp(b v)) / b,   u a correlated field       (fields.correlated)
+    n = base s(1 + u),   u a correlated field       (fields.positive, fields.correlated)
     (1 + J^T W J) dz = J^T W (counts - mean) - z,   J = A base s'(1 + u) F^-1 A(k) F,   W = 1/mean
     sample of the posterior: (1 + J^T W J)^-1 (J^T W^1/2 e_1 + e_2 + what the finite atoms add)
 
@@ -10,7 +10,6 @@ variational inference (Knollmueller and Ensslin, arXiv 1901.11033). After each s
 at which the photons that are never fitted are likeliest.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +17,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldfit.fields.correlated import Correlated, damped, information, learned, smooth_amplitude
+from fieldfit.fields.positive import positive, positive_slope
 from fieldfit.fitting.conjugate import conjugate_gradients
 from fieldfit.fitting.fit import generator_of
 from fieldfit.forward.imaging import Projector, back_projected, light
 from fieldfit.likelihoods import poisson
 
-BEND = 3.0  # b
 START_RMS = 1.0  # of u before anything is learned
 SOLVER_STEPS, STD_STEPS = 25, 40  # of conjugate gradients, for a Gauss-Newton step and for the samples of the standard deviation
 TOLERANCE, STD_TOLERANCE = 1e-2, 3e-3
@@ -59,12 +58,6 @@ class Shape:
     def of(self, some: Tensor) -> "Shape":
         """The shapes of some of the shots."""
         return Shape(self.density[:, some], self.held_out[some], self.step[some], self.white[some], self.amplitude[some])
-
-
-def joined(shapes: Sequence[Shape]) -> Shape:
-    """Of all shots, in their order."""
-    dims = {"density": 1}
-    return Shape(**{name: torch.cat([getattr(shape, name) for shape in shapes], dims.get(name, 0)) for name in Shape.__dataclass_fields__})
 
 
 def held_out_loss(projector: Projector, photons: Photons, density: Float[Tensor, "sample shot"]) -> Float[Tensor, "shot"]:
@@ -131,7 +124,7 @@ def fit_shape(
         before, length = objective(z, posterior.density), torch.ones(shots)
         for _ in range(HALVINGS):
             trial = z + length[:, None, None, None] * found[:shots]
-            density = _shaped(base, field.drawn(trial, amplitude))
+            density = base * positive(field.drawn(trial, amplitude))
             worse = ~(objective(trial, density) <= before)
             if not worse.any():
                 break
@@ -151,7 +144,7 @@ def fit_shape(
         if done.all():
             break
         u = field.drawn(z, amplitude)
-    return Shape(_shaped(base, field.drawn(kept, kept_amplitude)), best, step_kept, kept, kept_amplitude)
+    return Shape(base * positive(field.drawn(kept, kept_amplitude)), best, step_kept, kept, kept_amplitude)
 
 
 def shape_std(
@@ -182,14 +175,6 @@ def shape_std(
     return STUDENT * posterior.slope * scatter.square().mean(1).sqrt(), variance.reshape(len(by), shots).sqrt()
 
 
-def _shaped(base: Tensor, u: Tensor) -> Tensor:
-    return base * torch.nn.functional.softplus(1 + u, BEND)
-
-
-def _slope(base: Tensor, u: Tensor) -> Tensor:
-    return base * torch.sigmoid(BEND * (1 + u))
-
-
 class _Posterior:
     """The photons' view of white noise z around a field: J, W, and solutions with 1 + J^T W J. Batches are all shots, once or several times over."""
 
@@ -198,7 +183,7 @@ class _Posterior:
     ) -> None:
         self.projector, self.field, self.photons, self.amplitude, self.generators = projector, field, photons, amplitude, generators
         self.share = 1 - photons.share
-        self.density, self.slope = _shaped(base, u), _slope(base, u)
+        self.density, self.slope = base * positive(u), base * positive_slope(u)
         self.mean = self.share * (light(projector, self.density) + projector.pedestal[:, None]).clamp_min(LEAST)
         self.weight = photons.good / self.mean
         # What the photons tell of each mode, from their response to one random field: the solver needs it rough, but from the first step on.
