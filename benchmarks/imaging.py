@@ -80,8 +80,7 @@ def by_iterations(case: Case, given: Prepared, method: str) -> np.ndarray:
 
 
 def gridded(case: Case, volume: Volume, samples: torch.Tensor) -> np.ndarray:
-    side = case.grid.voxels
-    return np.stack([on_grid(volume, one, side).reshape(side, side, side) for one in samples.T])
+    return on_grid(volume, samples, case.grid.voxels).numpy()
 
 
 def by_truth(case: Case, given: Prepared, scorer: ModuleType) -> np.ndarray:

@@ -94,8 +94,8 @@ def _classical(entry: Imaging, electrons: Path, cameras: Path) -> np.ndarray:
     volume = volume_of(views, light, bad, [start], [None], entry.grid, entry.photons_per_atom)
     projector = volume.fine.projector
     kept, out = thinned(pixels_of(projector, torch.from_numpy(counts).to(torch.float32))[projector.pixel], 0.1, [0], entry.seed)
-    found = mlem(projector.electrons, projector.pedestal, kept, out, 0.9).density[:, 0]
-    return on_grid(volume, found, entry.grid.voxels).reshape((entry.grid.voxels,) * 3).astype(float)
+    found = mlem(projector.electrons, projector.pedestal, kept, out, 0.9).density
+    return on_grid(volume, found, entry.grid.voxels)[0].double().numpy()
 
 
 def _truth(given: argparse.Namespace, entry: Imaging, position: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 
 from fieldfit.config import Grid
 from fieldfit.experiments.magis.start import Moments, Wave, views_of
-from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _seen_from, _turned, in_box, on_grid, volume_of
+from fieldfit.experiments.magis.volume import GHOSTS, _ghosts, _seen_from, _turned, in_box, on_grid, on_reported, volume_of
 from fieldfit.fields.fringed import density
 from fieldfit.forward.imaging import build_projector, light
 from fieldfit.geometry.cameras import Camera
@@ -88,14 +88,17 @@ def test_the_reported_voxels_hold_the_atoms_that_the_projector_draws(period: flo
     volume = volume_of(CAMERAS, np.zeros((1, 3, 200, 200)), np.zeros((3, 200, 200), bool), [START], [wave], grid, 1000.0)
     projector, reported = volume.fine.projector, volume.reported
     assert (projector.volume < projector.pitch**3 * 0.9) == (period < 500e-6)
-    values = torch.from_numpy(np.random.default_rng(0).random(len(reported)))
+    values = torch.from_numpy(np.random.default_rng(0).random((len(reported), 2)))
     found = on_grid(volume, values, 30)
-    assert found.sum() * projector.pitch**3 == pytest.approx(float(values.sum()) * projector.volume, rel=1e-5)
-    if period > 500e-6:
-        assert np.allclose(found[reported[reported >= 0].numpy()], values[reported >= 0].numpy())
-    x, y, z = projector.centres.double().numpy().T  # a slope is drawn as it is, wherever all neighbours are
-    slope, middle = on_grid(volume, torch.from_numpy(1.0 + 100 * x - 200 * y + 50 * z), 30).reshape(30, 30, 30), 15
-    assert slope[middle, middle, middle] == pytest.approx(1 + 50e-6 * (100 - 200 + 50), rel=1e-4)
+    assert torch.allclose(found.sum((1, 2, 3)) * projector.pitch**3, values.sum(0) * projector.volume, rtol=1e-5)
+    x, y, z = projector.centres.double().T
+    middle = (0, 15, 15, 15)  # all its neighbours are drawn
+    slope = 1.0 + 100 * x - 200 * y + 50 * z
+    assert float(on_grid(volume, slope[:, None], 30)[middle]) == pytest.approx(1 + 50e-6 * (100 - 200 + 50), rel=1e-4)
+    # x^2 as cubes draw it, their spread left out; its mean over a voxel has that spread again.
+    spread = projector.pitch**2 / 12
+    assert float(on_grid(volume, (x.square() - spread)[:, None], 30)[middle]) == pytest.approx(50e-6**2 + spread, rel=1e-4)
     boxed = in_box(volume, values)  # the same means, of the voxels that are boxed
     inside = reported[: len(boxed)] >= 0
-    assert np.allclose(boxed[inside].numpy(), found[reported[: len(boxed)][inside].numpy()])
+    assert torch.allclose(boxed[inside], found.flatten(1)[:, reported[: len(boxed)][inside]].T)
+    assert torch.equal(on_reported(volume, values), boxed[inside])

@@ -59,6 +59,12 @@ class Correlated:
             )
         return total
 
+    def smoothed(self, values: Float[Tensor, "sample batch"], width: float) -> Float[Tensor, "sample batch"]:
+        """Means over a Gaussian neighbourhood of rms `width` [m] of each sample, as far as there are samples in it."""
+        root = torch.exp(-0.25 * (self.wave_number * width).square()).expand(values.shape[1], -1, -1, -1)
+        ones = torch.ones_like(values[:, :1])
+        return self.drawn(self.adjoint(values, root), root) / self.drawn(self.adjoint(ones, root[:1]), root[:1])
+
     def _shifts(self, like: Tensor) -> list[Tensor | float]:
         """Factors that move the field to each layer of samples."""
         if self.layers == 1:

@@ -48,7 +48,7 @@ def gaussian(
     ones = torch.ones(number, len(volume.fine.x))
     nothing = torch.zeros(number, dtype=torch.bool)
     unknown = torch.full((number,), torch.nan, dtype=torch.float64)
-    return Fitted(found, ones, torch.zeros_like(ones), torch.zeros(number, 7), nothing, unknown, torch.zeros(number, dtype=torch.long), converged)
+    return Fitted(found, ones, torch.zeros(number, 0), torch.zeros(number, 7), nothing, unknown, torch.zeros(number, dtype=torch.long), converged)
 
 
 def symmetric(
@@ -119,7 +119,7 @@ def voxel_values(
     found, held_out, neural = reconstructed(volume, counts, good, shots, starts, entry.fit, entry.seed)
     number, seen = len(shots), projector.pixel
     mean = mean_electrons(projector, found.density).clamp_min(LEAST)
-    density = np.stack([on_grid(volume, found.density[:, k], side).reshape(side, side, side) for k in range(number)])
+    density = on_grid(volume, found.density, side).cpu().numpy()
     voxels = Voxels(number, entry.grid.half_width_m, side).cpu()
     with torch.no_grad():
         voxels.values.copy_(torch.from_numpy(density))

@@ -91,8 +91,8 @@ def _together(
             fitted = fit_shots(volume, counts, good, shots, starts, waves, entry.fit, entry.seed)
         shown = [moved(derived(volume, fitted, member, counts[:, member], good[:, member]), "cpu") for member in range(len(shots))]
         halves = split_half(volume, counts, good, shots, entry)
+        field = field_of_fit(volume, fitted).cpu()
     fitted = moved(fitted, "cpu")
-    field = field_of_fit(volume, fitted)
     axis, side = axis_of(entry.grid), entry.grid.voxels
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
     with torch.no_grad():
@@ -128,8 +128,8 @@ def split_half(volume: Volume, counts: torch.Tensor, good: torch.Tensor, shots: 
     halves = thinned(counts[projector.pixel], 0.5, shots, entry.seed + 1)
     side = entry.grid.voxels
     both = [mlem(projector.electrons, projector.pedestal, a, b, 0.5, good=use).density for a, b in (halves, halves[::-1])]
-    pairs = ([on_grid(volume, half[:, member], side).reshape(side, side, side) for half in both] for member in range(len(shots)))
-    curves = [shell_correlation(a, b, 2 * entry.grid.half_width_m / side) for a, b in pairs]
+    first, second = (on_grid(volume, half, side).cpu().numpy() for half in both)
+    curves = [shell_correlation(a, b, 2 * entry.grid.half_width_m / side) for a, b in zip(first, second, strict=True)]
     electrons = (use * light(projector, (both[0] + both[1]) / 2)).double().sum(0)
     of_an_atom = electrons / (projector.volume * (both[0] + both[1]).double().sum(0) / 2)
     plateau = (of_an_atom / 2 / (1 + of_an_atom / 2)).cpu().numpy()

@@ -16,9 +16,9 @@ from torch import Tensor
 from fieldfit.experiments.magis.block import Block
 from fieldfit.experiments.magis.envelopes import drawn
 from fieldfit.experiments.magis.iterative import mlem, mlem_iterations
-from fieldfit.experiments.magis.shape import LEAST, Shape, held_out_loss, lumps_gain, shape_std
+from fieldfit.experiments.magis.shape import LEAST, Shape, held_out_loss, lumps_gain, shape_errors, std_of
 from fieldfit.experiments.magis.start import Moments, Wave
-from fieldfit.experiments.magis.volume import Lattice
+from fieldfit.experiments.magis.volume import Lattice, on_reported
 from fieldfit.fields.fringed import ENVELOPE
 from fieldfit.forward.imaging import light
 
@@ -56,8 +56,8 @@ class FreeShapes:
         for place in torch.nonzero(pays):
             at, one = members[place], found.of(place)
             by = moments_of(fine, volume.half_width, one.density)[1]
-            std, moments_std = shape_std(fine.projector, fine.free, block.photons(fine, at), base[:, place], one, [block.seeds[int(at)]], by)
-            self.std[at], self.moments_std[at] = std.T, moments_std.T.to(self.moments_std.dtype)
+            errors, moments_std = shape_errors(fine.projector, fine.free, block.photons(fine, at), base[:, place], one, [block.seeds[int(at)]], by)
+            self.std[at], self.moments_std[at] = std_of(on_reported(volume, errors[..., 0])), moments_std.T.to(self.moments_std.dtype)
             smooth = drawn(fine, volume.half_width, own[place], None).clamp_min(torch.finfo(torch.float32).tiny)
             self.shape[at] = (one.density.T / smooth).clamp(math.exp(-DARK), math.exp(2 * DARK))
             self.loss[at], self.step[at], self.parameters[at] = one.held_out, one.step, own[place]
@@ -80,6 +80,7 @@ def with_shapes(block: Block, free: FreeShapes, plain: Tensor, fringe: Tensor, s
         if behind.any():
             at, photons = wanted[behind], block.photons(fine, wanted[behind])
             rough, _ = next(mlem_iterations(*view, photons.fitted, 1 - photons.share, photons.good))
+            rough = fine.free.smoothed(rough, fine.projector.pitch).clamp_min(0)  # the pixels' noise is no part of a base: no error would tell of it
             rough = rough + FLOOR * rough.amax(0)
             fringe[at[free.take(block, at, block.shaped(fine, at, rough), rough, plain[at])]] = False
         taken = wanted[free.take(block, wanted, found, base, own)]

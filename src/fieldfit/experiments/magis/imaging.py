@@ -21,24 +21,24 @@ from torch import Tensor
 
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.block import Block
-from fieldfit.experiments.magis.envelopes import TOLERANCE, scored, started, with_amplitude
+from fieldfit.experiments.magis.envelopes import TOLERANCE, drawn, scored, started, with_amplitude
 from fieldfit.experiments.magis.free_shapes import DARK, MARGIN, FreeShapes, with_shapes
 from fieldfit.experiments.magis.shape import fitted_loss, held_out_loss
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Lattice, Volume, in_box
-from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed
+from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, Fringed, density
 from fieldfit.fitting.fit import generator_of
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """parameters (shot, 15): see fields.fringed; shape (shot, sample): exp(rho) at the samples of the fine lattice; shape_std (shot, sample) [m-3]:
-    of the density where a shape is used, zero elsewhere; moments_std (shot, 7): of its `moments_of`; fringe (shot): whether there is one;
+    """parameters (shot, 15): see fields.fringed; shape (shot, sample): exp(rho) at the samples of the fine lattice; shape_std (shot, reported voxel)
+    [m-3]: of the density where a shape is used, zero elsewhere; moments_std (shot, 7): of its `moments_of`; fringe (shot): whether there is one;
     held_out (shot): deviance of the held-out photons a pixel; kept_step (shot): of the free shape, 0 without; converged (shot)."""
 
     parameters: Float[Tensor, "shot 15"]
     shape: Float[Tensor, "shot sample"]
-    shape_std: Float[Tensor, "shot sample"]
+    shape_std: Float[Tensor, "shot reported"]
     moments_std: Float[Tensor, "shot 7"]
     fringe: Bool[Tensor, "shot"]
     held_out: Float[Tensor, "shot"]
@@ -82,7 +82,8 @@ def fit_shots(
     loss = held_out_loss(fine.projector, seen, block.density(fine, parameters))
     ones = torch.ones(len(shots), len(fine.x))
     none = torch.zeros(len(shots), 7, dtype=torch.float64)
-    free = FreeShapes(ones, torch.zeros_like(ones), none, torch.zeros(len(shots), dtype=torch.long), loss, parameters)
+    unknown = torch.zeros(len(shots), int((volume.reported >= 0).sum()))
+    free = FreeShapes(ones, unknown, none, torch.zeros(len(shots), dtype=torch.long), loss, parameters)
     fringe = with_shapes(block, free, plain, fringe, starts, waves)
     # The envelope of a free shape is its base: there is nothing left to score, and it need not be the best Gaussian.
     final, sure = free.parameters.clone(), settled | (free.step > 0)
@@ -137,24 +138,37 @@ def lattice_of(volume: Volume, fitted: Fitted, member: int) -> Lattice:
 
 
 def field_of_fit(volume: Volume, fitted: Fitted) -> Fringed:
-    """The fitted field: every shot a member of its batch. The nodes of the free shapes are the voxels around all samples."""
-    shots, side = len(fitted.parameters), volume.side
+    """The fitted field: every shot a member of its batch. The nodes of the free shapes are the voxels around all samples, and its means over
+    these are those of what the samples draw."""
+    shots, side, half = len(fitted.parameters), volume.side, volume.half_width
     free = torch.nonzero(fitted.kept_step > 0).flatten()
     if not len(free):
-        field = Fringed(shots, volume.half_width, 2)
+        field = Fringed(shots, half, 2)
     else:
-        voxels = torch.stack(torch.unravel_index(volume.boxed.cpu(), (side, side, side)), 1)
+        voxels = torch.stack(torch.unravel_index(volume.boxed, (side, side, side)), 1)
         low, high = voxels.amin(0), voxels.amax(0)
         nodes = int((high - low).amax()) + 1
         low = torch.minimum(low, torch.tensor(side - nodes))
         centre = (2 * low + nodes) / side - 1
-        field = Fringed(shots, volume.half_width, nodes, (float(centre[0]), float(centre[1]), float(centre[2])), (nodes - 1) / side)
+        field = Fringed(shots, half, nodes, (float(centre[0]), float(centre[1]), float(centre[2])), (nodes - 1) / side)
         at = voxels - low
         with torch.no_grad():
             field.logarithm[free] = -DARK
             for shot in free.tolist():
-                field.logarithm[shot, at[:, 0], at[:, 1], at[:, 2]] = in_box(volume, fitted.shape[shot]).log().clamp_min(-DARK)
+                field.logarithm[shot, at[:, 0], at[:, 1], at[:, 2]] = _logarithm(volume, fitted, shot)
     with torch.no_grad():
         field.shape.copy_(fitted.parameters[:, :ENVELOPE])
         field.wave.copy_(fitted.parameters[:, ENVELOPE:])
     return field
+
+
+def _logarithm(volume: Volume, fitted: Fitted, shot: int) -> Float[Tensor, "boxed"]:
+    """rho that makes the means of the field over the boxed voxels those of what the samples draw; envelope and fringe have theirs in closed form."""
+    half, edge, at = volume.half_width, volume.fine.projector.pitch, slice(shot, shot + 1)
+    own = drawn(volume.fine, half, fitted.parameters[at], None).clamp_min(0)
+    p = fitted.parameters[at].to(torch.float32)
+    x = volume.fine.x[: len(volume.boxed)]
+    smooth = density(p[:, :ENVELOPE], p[:, ENVELOPE:], x, torch.ones(1, len(x)), edge / half)[0] / half**3
+    mean = smooth + in_box(volume, ((fitted.shape[at] - 1) * own).T)[:, 0]
+    tiny = torch.finfo(torch.float32).tiny
+    return (mean.clamp_min(tiny) / smooth.clamp_min(tiny)).log().clamp(-DARK, 2 * DARK)

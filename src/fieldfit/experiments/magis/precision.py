@@ -104,8 +104,7 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
         at = slice(number, number + waves)
         values["wavefront"] = (inverse @ gradient)[at] / scale[at]
         stds["wavefront"] = (inverse + inverse @ atomic @ inverse).diagonal()[at].sqrt() / scale[at]
-    inside = volume.reported >= 0
-    std = fitted.shape_std[member][inside] if has_shape else _density_std(volume, p, shapes, covariance, number)
+    std = fitted.shape_std[member] if has_shape else _density_std(volume, p, shapes, covariance, number)
     return Derived(values, stds, std, chi2(projector, counts, mean, good, number), width)
 
 

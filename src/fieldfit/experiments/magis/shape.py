@@ -147,7 +147,7 @@ def fit_shape(
     return Shape(base * positive(field.drawn(kept, kept_amplitude)), best, step_kept, kept, kept_amplitude)
 
 
-def shape_std(
+def shape_errors(
     projector: Projector,
     field: Correlated,
     photons: Photons,
@@ -155,9 +155,9 @@ def shape_std(
     shape: Shape,
     seeds: list[int],
     by: Float[Tensor, "quantity sample shot"],
-) -> tuple[Float[Tensor, "sample shot"], Float[Tensor, "quantity shot"]]:
-    """Standard deviations of the density [m-3], from SAMPLES of the posterior, and of quantities whose derivatives by the density are `by`,
-    in closed form up to the solver:
+) -> tuple[Float[Tensor, "sample number shot"], Float[Tensor, "quantity shot"]]:
+    """SAMPLES of the posterior of the density [m-3], less their mean, and standard deviations of quantities whose derivatives by the density
+    are `by`, in closed form up to the solver:
 
         variance = q^T (1 + J^T W J)^-1 q + sum_v n_v / V g_v^2,   g = what an atom more in v does to the quantity
     """
@@ -172,7 +172,12 @@ def shape_std(
     by_atoms = back_projected(projector, posterior.weights(known) * posterior.seen(known)) * posterior.share
     atoms = (posterior.density / projector.volume).repeat(1, len(by))
     variance = (right * known).double().flatten(1).sum(1) + (atoms * by_atoms.square()).double().sum(0)
-    return STUDENT * posterior.slope * scatter.square().mean(1).sqrt(), variance.reshape(len(by), shots).sqrt()
+    return posterior.slope[:, None] * scatter, variance.reshape(len(by), shots).sqrt()
+
+
+def std_of(samples: Float[Tensor, "voxel number"]) -> Float[Tensor, "voxel"]:
+    """Standard deviation that holds 68 % of the errors, from few samples of them."""
+    return STUDENT * samples.square().mean(1).sqrt()
 
 
 class _Posterior:

@@ -149,35 +149,49 @@ def seen_by(lattice: Lattice, cameras: Sequence[Camera], bad: np.ndarray, photon
     return replace(lattice, projector=new)
 
 
-def on_grid(volume: Volume, values: Float[Tensor, "sample"], side: int) -> np.ndarray:
-    """Means over the reported voxels (side^3) of the cubes that the projector draws for samples of the fine lattice; zero where none lies."""
+def on_grid(volume: Volume, values: Float[Tensor, "sample batch"], side: int) -> Float[Tensor, "batch x y z"]:
+    """Means over the reported voxels (side^3) of densities whose samples, drawn as cubes on the fine lattice, make what the views see.
+
+        mean = n * cube * cube,   a factor prod_i sinc(k_i h / 2)^2 on each wave k of the samples n, to order (k h)^2
+
+    once as the views blur each sample and once as the mean over a voxel does; the steps between the cubes are no part of the density.
+    Zero where nothing lies.
+    """
     return _on_voxels(volume, volume.reported, values, side)
 
 
-def in_box(volume: Volume, values: Float[Tensor, "sample"]) -> Float[Tensor, "boxed"]:
-    """The same over the voxels that are boxed."""
-    boxed = volume.boxed.cpu()
-    index = torch.cat([boxed, boxed.new_full((len(values) - len(boxed),), -1)])
-    return torch.from_numpy(_on_voxels(volume, index, values, volume.side))[boxed]
+def in_box(volume: Volume, values: Float[Tensor, "sample batch"]) -> Float[Tensor, "boxed batch"]:
+    """The same means, over the voxels that are boxed."""
+    index = torch.cat([volume.boxed, volume.boxed.new_full((len(values) - len(volume.boxed),), -1)])
+    return _on_voxels(volume, index, values, volume.side).flatten(1)[:, volume.boxed].T
 
 
-def _on_voxels(volume: Volume, index: Tensor, values: Tensor, side: int) -> np.ndarray:
-    grid = np.zeros(side**3, np.float32)
-    index, values = index.cpu(), values.cpu()
+def on_reported(volume: Volume, values: Float[Tensor, "sample batch"]) -> Float[Tensor, "reported batch"]:
+    """The same means, over those voxels of the reported grid where samples lie, in their order in `reported`."""
+    return in_box(volume, values)[volume.reported[: len(volume.boxed)] >= 0]
+
+
+def _on_voxels(volume: Volume, index: Tensor, values: Tensor, side: int) -> Tensor:
+    grid = values.new_zeros(values.shape[1], side**3)
     inside = index >= 0
-    grid[index[inside].numpy()] = values[inside].numpy()
+    grid[:, index[inside]] = values[inside].T
+    grid, share = grid.reshape(-1, side, side, side), 1 / 12
     projector = volume.fine.projector
-    if projector.volume > 0.75 * projector.pitch**3:
-        return grid
-    # The second lattice's cubes lie half a voxel off: each voxel has an eighth of eight of them.
-    second = slice(len(values) // 2, None)
-    place = torch.round(projector.centres[second].cpu() / projector.pitch + 0.5 * side).long()
-    near = ((place >= 0) & (place <= side)).all(1)
-    between = np.zeros((side + 1,) * 3, np.float32)
-    between[tuple(place[near].T.numpy())] = values[second][near].numpy()
-    for axis in range(3):
-        between = 0.5 * (between.take(range(side), axis) + between.take(range(1, side + 1), axis))
-    return (0.5 * (grid + between.ravel())).astype(np.float32)
+    if projector.volume < 0.75 * projector.pitch**3:
+        # The second lattice's places lie at the voxels' corners: half of its mean over eight corners, and then less is left to smooth.
+        second = slice(len(values) // 2, None)
+        place = torch.round(projector.centres[second] / projector.pitch + 0.5 * side).long()
+        near = ((place >= 0) & (place <= side)).all(1)
+        i, j, k = place[near].T
+        corners = values.new_zeros(len(grid), side + 1, side + 1, side + 1)
+        corners[:, i, j, k] = values[second][near].T
+        for axis in (1, 2, 3):
+            corners = 0.5 * (corners.narrow(axis, 0, side) + corners.narrow(axis, 1, side))
+        grid, share = 0.5 * (grid + corners), 1 / 48
+    for axis in (1, 2, 3):
+        wide = torch.nn.functional.pad(grid, [0, 0] * (3 - axis) + [1, 1])
+        grid = (1 - 2 * share) * grid + share * (wide.narrow(axis, 0, side) + wide.narrow(axis, 2, side))
+    return grid
 
 
 def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarray:
