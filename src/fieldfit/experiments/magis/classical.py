@@ -48,7 +48,8 @@ def gaussian(
     ones = torch.ones(number, len(volume.fine.x))
     nothing = torch.zeros(number, dtype=torch.bool)
     unknown = torch.full((number,), torch.nan, dtype=torch.float64)
-    return Fitted(found, ones, torch.zeros(number, 0), torch.zeros(number, 7), nothing, unknown, torch.zeros(number, dtype=torch.long), converged)
+    no_shape = torch.zeros(number, 0), torch.zeros(number, 7), torch.zeros(number)
+    return Fitted(found, ones, *no_shape, nothing, unknown, torch.zeros(number, dtype=torch.long), converged)
 
 
 def symmetric(

@@ -38,6 +38,7 @@ class FreeShapes:
     shape: Tensor
     std: Tensor
     moments_std: Tensor
+    measured: Tensor
     step: Tensor
     loss: Tensor
     parameters: Tensor
@@ -56,8 +57,9 @@ class FreeShapes:
         for place in torch.nonzero(pays):
             at, one = members[place], found.of(place)
             by = moments_of(fine, volume.half_width, one.density)[1]
-            errors, moments_std = shape_errors(fine.projector, fine.free, block.photons(fine, at), base[:, place], one, [block.seeds[int(at)]], by)
-            self.std[at], self.moments_std[at] = std_of(on_reported(volume, errors[..., 0])), moments_std.T.to(self.moments_std.dtype)
+            errors = shape_errors(fine.projector, fine.free, block.photons(fine, at), base[:, place], one, [block.seeds[int(at)]], by)
+            self.std[at], self.moments_std[at] = std_of(on_reported(volume, errors.scatter[..., 0])), errors.std.T.to(self.moments_std.dtype)
+            self.measured[at] = errors.measured
             smooth = drawn(fine, volume.half_width, own[place], None).clamp_min(torch.finfo(torch.float32).tiny)
             self.shape[at] = (one.density.T / smooth).clamp(math.exp(-DARK), math.exp(2 * DARK))
             self.loss[at], self.step[at], self.parameters[at] = one.held_out, one.step, own[place]

@@ -33,13 +33,15 @@ from fieldfit.fitting.fit import generator_of
 @dataclass(frozen=True)
 class Fitted:
     """parameters (shot, 15): see fields.fringed; shape (shot, sample): exp(rho) at the samples of the fine lattice; shape_std (shot, reported voxel)
-    [m-3]: of the density where a shape is used, zero elsewhere; moments_std (shot, 7): of its `moments_of`; fringe (shot): whether there is one;
+    [m-3]: of the density where a shape is used, zero elsewhere; moments_std (shot, 7): of its `moments_of`; measured
+    (shot): degrees of freedom of the free shape that the photons have determined; fringe (shot): whether there is one;
     held_out (shot): deviance of the held-out photons a pixel; kept_step (shot): of the free shape, 0 without; converged (shot)."""
 
     parameters: Float[Tensor, "shot 15"]
     shape: Float[Tensor, "shot sample"]
     shape_std: Float[Tensor, "shot reported"]
     moments_std: Float[Tensor, "shot 7"]
+    measured: Float[Tensor, "shot"]
     fringe: Bool[Tensor, "shot"]
     held_out: Float[Tensor, "shot"]
     kept_step: Tensor
@@ -81,9 +83,9 @@ def fit_shots(
     seen = block.photons(fine, every)
     loss = held_out_loss(fine.projector, seen, block.density(fine, parameters))
     ones = torch.ones(len(shots), len(fine.x))
-    none = torch.zeros(len(shots), 7, dtype=torch.float64)
+    none = torch.zeros(len(shots), 8, dtype=torch.float64)
     unknown = torch.zeros(len(shots), int((volume.reported >= 0).sum()))
-    free = FreeShapes(ones, unknown, none, torch.zeros(len(shots), dtype=torch.long), loss, parameters)
+    free = FreeShapes(ones, unknown, none[:, :7], none[:, 7], torch.zeros(len(shots), dtype=torch.long), loss, parameters)
     fringe = with_shapes(block, free, plain, fringe, starts, waves)
     # The envelope of a free shape is its base: there is nothing left to score, and it need not be the best Gaussian.
     final, sure = free.parameters.clone(), settled | (free.step > 0)
@@ -98,7 +100,7 @@ def fit_shots(
             final[group], sure[group] = scored(lattice, half, counts[at], good[at], 1.0, final[group], shape, number, TOLERANCE)
     final[~fringe, ENVELOPE:] = 0
     floor = (seen.good * (seen.held_out - torch.xlogy(seen.held_out, seen.held_out))).double().sum(0)
-    return Fitted(final, free.shape, free.std, free.moments_std, fringe, 2 * (free.loss - floor) / seen.good.sum(0), free.step, sure)
+    return Fitted(final, free.shape, free.std, free.moments_std, free.measured, fringe, 2 * (free.loss - floor) / seen.good.sum(0), free.step, sure)
 
 
 def _with_waves(block: Block, plain: Tensor, settled: Tensor, waves: Sequence[Wave | None]) -> tuple[Tensor, Tensor, Tensor]:

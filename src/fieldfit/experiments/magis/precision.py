@@ -105,7 +105,7 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
         values["wavefront"] = (inverse @ gradient)[at] / scale[at]
         stds["wavefront"] = (inverse + inverse @ atomic @ inverse).diagonal()[at].sqrt() / scale[at]
     std = fitted.shape_std[member] if has_shape else _density_std(volume, p, shapes, covariance, number)
-    return Derived(values, stds, std, chi2(projector, counts, mean, good, number), width)
+    return Derived(values, stds, std, chi2(projector, counts, mean, good, number + float(fitted.measured[member])), width)
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _density_std(volume: Volume, p: Tensor, shapes: _Shapes, covariance: Tensor,
     return (root.float().T @ columns).square().sum(0).sqrt()
 
 
-def chi2(projector: Projector, counts: Tensor, mean: Tensor, good: Tensor, number: int) -> float:
-    """Pearson chi-square a degree of freedom of the good pixels, `number` parameters fitted, by the variance of photons and finite atoms."""
+def chi2(projector: Projector, counts: Tensor, mean: Tensor, good: Tensor, number: float) -> float:
+    """Pearson chi-square a degree of freedom of the good pixels, `number` of them taken by the fit, by the variance of photons and finite atoms."""
     pull = (counts - mean).square() / variance(projector, mean)
     return float((good * pull).double().sum() / (float(good.sum()) - number))

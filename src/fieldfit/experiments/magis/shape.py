@@ -60,6 +60,16 @@ class Shape:
         return Shape(self.density[:, some], self.held_out[some], self.step[some], self.white[some], self.amplitude[some])
 
 
+@dataclass(frozen=True)
+class Errors:
+    """scatter (sample, number, shot) [m-3]: samples of the posterior of the density, less their mean; std (quantity, shot): of what was asked for;
+    measured (shot): degrees of freedom that the photons have determined, tr J^T W J (1 + J^T W J)^-1."""
+
+    scatter: Float[Tensor, "sample number shot"]
+    std: Float[Tensor, "quantity shot"]
+    measured: Float[Tensor, "shot"]
+
+
 def held_out_loss(projector: Projector, photons: Photons, density: Float[Tensor, "sample shot"]) -> Float[Tensor, "shot"]:
     """Minus log-likelihood of the held-out photons."""
     return _loss(projector, photons.held_out, photons.share, photons.good, density)
@@ -155,9 +165,9 @@ def shape_errors(
     shape: Shape,
     seeds: list[int],
     by: Float[Tensor, "quantity sample shot"],
-) -> tuple[Float[Tensor, "sample number shot"], Float[Tensor, "quantity shot"]]:
-    """SAMPLES of the posterior of the density [m-3], less their mean, and standard deviations of quantities whose derivatives by the density
-    are `by`, in closed form up to the solver:
+) -> Errors:
+    """SAMPLES of the posterior, and standard deviations of quantities whose derivatives by the density are `by`, in closed form up to the
+    solver:
 
         variance = q^T (1 + J^T W J)^-1 q + sum_v n_v / V g_v^2,   g = what an atom more in v does to the quantity
     """
@@ -165,14 +175,15 @@ def shape_errors(
     generators = [generator_of(-1 - seed) for seed in seeds]  # not the numbers that the fit has used
     posterior = _Posterior(projector, field, photons, base, field.drawn(shape.white, amplitude), amplitude, generators)
     right = torch.cat([posterior.white(posterior.slope * one) for one in by])
-    samples = posterior.sample(SAMPLES)[1]
+    probe, samples = posterior.sample(SAMPLES)
     found = posterior.solved(torch.cat([samples, right]), STD_STEPS, STD_TOLERANCE)
     scatter = field.drawn(found[: len(samples)], amplitude.repeat(SAMPLES, 1, 1, 1)).reshape(len(base), SAMPLES, shots)
+    measured = (probe * (probe - found[: len(samples)])).double().flatten(1).sum(1).reshape(SAMPLES, shots).mean(0)
     known = found[len(samples) :]
     by_atoms = back_projected(projector, posterior.weights(known) * posterior.seen(known)) * posterior.share
     atoms = (posterior.density / projector.volume).repeat(1, len(by))
     variance = (right * known).double().flatten(1).sum(1) + (atoms * by_atoms.square()).double().sum(0)
-    return posterior.slope[:, None] * scatter, variance.reshape(len(by), shots).sqrt()
+    return Errors(posterior.slope[:, None] * scatter, variance.reshape(len(by), shots).sqrt(), measured)
 
 
 def std_of(samples: Float[Tensor, "voxel number"]) -> Float[Tensor, "voxel"]:
