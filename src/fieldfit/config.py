@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from fieldfit.types import InputError, nearest
+from fieldfit.types import InputError, Optics, nearest
 
 Device = Literal["auto", "cpu", "cuda"]
 ONE_STAR = r"^[^*/]*\*[^*/]*$"  # a file name with one * in it
@@ -219,6 +219,11 @@ class Imaging(Entry):
     fit: DensityFit = Field(default_factory=DensityFit, description="density fit")
     setup: SetUp = Field(default_factory=SetUp, description="which fringes the views are asked for, in `setup.nc`")
     object: PrintedObject | None = Field(None, description="compare each density with a drawing; default: no printed object")
+    optics: Optics = Field(
+        "auto",
+        description="blurs that the images hold: pinhole (none), defocus, diffraction (both; needs wavelength_m); auto: those that take more "
+        "than 1 % of the contrast of the finest wave that pixels show and `setup.periods_um` names",
+    )
     photons_per_atom: float = Field(1000.0, gt=0, description="photons that an atom emits in an exposure; makes densities absolute")
     start: float = Field(0.0, description="time of shot 0 [s], for frames without time stamps")
     shot_period_s: float = Field(1.0, gt=0, description="time between shots [s], for frames without time stamps")

@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Literal
+
+Optics = Literal["auto", "pinhole", "defocus", "diffraction"]  # which blurs images hold: geometry.blur
 
 
 class InputError(ValueError):

@@ -47,7 +47,8 @@ class Camera:
     pedestal: mean of the Poisson pedestal [electrons]; gain [DN/electron];
     frame: number of the sensor's frame in a shot; sensor: rows and columns of that frame; corner: row and column of the region's first pixel in it;
     axis: row and column where the optical axis meets the sensor, counted from the corner, the middle of the region when left out;
-    mirror: through which the camera looks: lens and axes are then already reflected; wavelength [m]: 0 leaves diffraction out.
+    mirror: through which the camera looks: lens and axes are then already reflected; wavelength [m]: 0 leaves diffraction out;
+    out_of_focus: False takes places out of focus for sharp.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Camera:
     glass: Glass | None = None
     distortion: Distortion | None = None
     wavelength: float = 0.0
+    out_of_focus: bool = True
 
     @property
     def focus(self) -> float:

@@ -164,7 +164,8 @@ def images(camera: Camera, points: Float[Tensor, "n 3"]) -> Images:
     scale = camera.focal_length * (1 + camera.magnification) / (depth * camera.pitch) * (depth - camera.focus) / camera.focus
     radius = open_part.variance.mean(1).sqrt().mul(2).clamp_min(1e-6)
     airy = AIRY * camera.wavelength * camera.focal_length * (1 + camera.magnification) / (2 * radius) / camera.pitch
-    blur = (open_part.variance * scale.square()[:, None] + airy.square()[:, None]).sqrt()
+    spread = open_part.variance * scale.square()[:, None] if camera.out_of_focus else 0.0
+    blur = (spread + airy.square()[:, None]).sqrt().expand(-1, 2)
     return Images(
         row + scale * open_part.mean[:, 0],
         column + scale * open_part.mean[:, 1],

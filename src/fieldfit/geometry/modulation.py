@@ -54,7 +54,8 @@ def sight_of(camera: Camera) -> Sight:
     scale = camera.focal_length * (1 + camera.magnification) / (z * camera.pitch)
     distance = float(middle.norm())
     airy = AIRY * camera.wavelength * camera.focal_length * (1 + camera.magnification) / (2 * float(rho.mean().clamp_min(1e-6))) / camera.pitch
-    return Sight(middle / distance, slope, scale * rho / distance, distance * (z - camera.focus) / camera.focus, airy)
+    defocus = distance * (z - camera.focus) / camera.focus if camera.out_of_focus else 0.0
+    return Sight(middle / distance, slope, scale * rho / distance, defocus, airy)
 
 
 def modulation(sights: Sequence[Sight], waves: Float[Tensor, "wave 3"], size: float) -> Float[Tensor, "wave view"]:

@@ -1,5 +1,6 @@
 """Pictures of a set-up, from its product alone: where the views look from, what they hold, and which fringes they see."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,17 @@ def _space_figures(found: xr.Dataset) -> tuple[tuple[str, str], ...]:
         ("pixel at the object", span(found.pixel_at_object.values * UM, "um")),
         ("depth of field (blur within a pixel)", span(found.depth_of_field.values * MM, "mm")),
         ("origin behind the plane of focus", span(found.out_of_focus.values * MM + 0.0, "mm") if _unfocused(found) else "in focus"),
+        ("largest blur off focus in the cube", _blur(found.defocus_blur.values, found.defocus_held.values, span)),
+        ("blur by diffraction", _blur(found.diffraction_blur.values, found.diffraction_held.values, span)),
         ("photons of the origin that pass a lens", span(found.light_share.values * 1e6, "of a million")),
         ("views that hold the whole cube, the sphere inside it", f"{inside}, {sphere}"),
     )
+
+
+def _blur(pixels: np.ndarray, held: np.ndarray, span: Callable[[np.ndarray, str], str]) -> str:
+    if not pixels.any():
+        return "not told: no wavelength_m"
+    return f"{span(pixels, 'pixels rms')}, held by the expected images of {int(held.sum())} of {len(held)} views"
 
 
 def _unfocused(found: xr.Dataset) -> bool:

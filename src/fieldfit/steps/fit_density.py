@@ -16,11 +16,13 @@ from fieldfit.experiments.magis.precision import COEFFICIENTS
 from fieldfit.experiments.magis.volume import axis_of
 from fieldfit.fields.field import Field
 from fieldfit.fields.fringed import Fringed
+from fieldfit.geometry.blur import with_blurs
 from fieldfit.io.cameras import read_cameras
 from fieldfit.io.geometry import read_geometry
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.metrics.fsc import shell_correlation
 from fieldfit.types import Status
+from fieldfit.units import UM
 
 log = logging.getLogger(__name__)
 LINEAR = "linear propagation of photon and atom statistics through"
@@ -52,6 +54,7 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging, ge
     # With a calibration the sensors' own noise without light takes the place of the camera file's pedestal.
     described = read_cameras(cameras, entry.grid.half_width_m)
     described = read_geometry(geometry, described) if geometry else described
+    described = with_blurs(described, entry.optics, entry.grid.half_width_m, min(entry.setup.periods_um) * UM)
     views = [replace(view, pedestal=float(pedestal)) for view, pedestal in zip(described, shots.pedestal.values, strict=True)]
     found: Densities | None = None
     if good.size:

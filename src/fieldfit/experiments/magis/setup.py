@@ -9,6 +9,7 @@ import torch
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.start import views_of
 from fieldfit.experiments.magis.waves_seen import Cloud, waves_seen
+from fieldfit.geometry.blur import blur_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import aperture, pixel_position
 from fieldfit.geometry.modulation import sight_of
@@ -30,7 +31,7 @@ def set_up(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]], entry: I
     polar = (np.arange(POLAR) + 0.5) * np.pi / 2 / POLAR
     azimuth = (np.arange(AZIMUTH) + 0.5) * 2 * np.pi / AZIMUTH
     along = ((np.arange(PLACES) + 0.5) / PLACES * 2 - 1) * entry.grid.half_width_m
-    views = _described(cameras, sizes)
+    views = _described(cameras, sizes, entry)
     values = views | _footprints(cameras, sizes, entry, along) | _fringes(cameras, entry, periods, polar, azimuth) | _coverage(views["sight"])
     coordinates = {
         "axis": ["x", "y", "z"],
@@ -47,7 +48,7 @@ def set_up(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]], entry: I
     return values, coordinates
 
 
-def _described(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def _described(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]], entry: Imaging) -> dict[str, Any]:
     origin = torch.zeros(1, 3, dtype=torch.float64)
     opened = [aperture(camera, origin) for camera in cameras]
     semi = np.array([2 * float(part.variance.mean().sqrt()) for part in opened])
@@ -57,6 +58,7 @@ def _described(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]]) -> d
     share = np.array([float(part.share[0]) for part in opened])
     sights = np.array([sight_of(camera).direction.numpy() for camera in cameras])
     middle = [np.array(camera.lens) + part.mean[0].numpy() @ np.array([camera.up, camera.left]) for camera, part in zip(cameras, opened, strict=True)]
+    blurs = [blur_of(camera, entry.optics, entry.grid.half_width_m, min(entry.setup.periods_um) * UM) for camera in cameras]
     missing = (np.nan, np.nan, np.nan)
     return {
         "view_name": [camera.name for camera in cameras],
@@ -74,6 +76,10 @@ def _described(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]]) -> d
         "columns": np.array([columns for _, columns in sizes]),
         "depth_of_field": pixel * focus / semi,
         "out_of_focus": depth - focus,
+        "defocus_blur": np.array([blur.defocus for blur in blurs]),
+        "diffraction_blur": np.array([blur.airy for blur in blurs]),
+        "defocus_held": np.array([blur.holds_defocus for blur in blurs], int),
+        "diffraction_held": np.array([blur.holds_airy for blur in blurs], int),
         "light_share": share,
         "electrons_per_photon": share * np.array([camera.efficiency for camera in cameras]),
     }
