@@ -108,7 +108,7 @@ def prepared(case: Case, entry: Imaging) -> Prepared:
     pedestal = np.array([camera.pedestal for camera in case.cameras])[:, None, None]
     photons = np.where(case.bad, 0.0, np.rint(case.electrons + pedestal).clip(min=0))
     starts = [moments(views, image, ~case.bad, entry.photons_per_atom) for image in light]
-    waves = [strongest_wave(views, image, total.sum((1, 2)), start) for image, total, start in zip(light, photons, starts, strict=True)]
+    waves = [strongest_wave(views, image, total, start) for image, total, start in zip(light, photons, starts, strict=True)]
     volume = volume_of(case.cameras, light, case.bad, starts, waves, case.grid, entry.photons_per_atom)
     counts = pixels_of(volume.fine.projector, torch.from_numpy(photons).to(torch.float32))
     return Prepared(volume, counts, torch.ones_like(counts), starts, waves)

@@ -9,7 +9,7 @@ import torch
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.experiments.magis.imaging import thinned
-from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
+from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.simulate.clouds import Cloud
 from fieldfit.simulate.layouts import ring_of_cameras
@@ -63,12 +63,27 @@ def test_the_spectra_give_the_wave_vector_and_none_where_there_is_no_wave() -> N
         cloud = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, contrast, 0.7, 200_000)
         light = electrons_of(cloud, 2)
         start = moments(views_of(CAMERAS), light, np.ones(light.shape, bool), 1000.0)
-        wave = strongest_wave(views_of(CAMERAS), light, (light + 2.31).sum((1, 2)), start)
+        wave = strongest_wave(views_of(CAMERAS), light, light + 2.31, start)
         if contrast:
             assert wave is not None
             assert wave.vector[1] == pytest.approx(cloud.wave_number, abs=0.3 / 4e-4)
         else:
             assert wave is None
+
+
+def test_the_least_contrast_is_where_the_spectra_begin_to_show_a_fringe() -> None:
+    """Dim shots: the dark part of the frame has fifty times the light of the cloud, and hides neither its size nor its fringe."""
+    views, found, least = views_of(CAMERAS), [], []
+    for seed, contrast in enumerate((0.9, 0.9, 0.9, 0.1, 0.1, 0.1)):
+        cloud = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, contrast, 0.7, 200_000)
+        light = shot_of(LAYOUT, cloud, 100.0, np.random.default_rng(seed)).astype(float) - 2.31
+        start = moments(views, light, np.ones(light.shape, bool), 100.0)
+        assert np.allclose(np.sqrt(np.diag(start.covariance)), cloud.size, rtol=0.2)
+        found.append(strongest_wave(views, light, light + 2.31, start))
+        least.append(least_contrast(views, light, light + 2.31, start))
+    assert all(wave is not None and wave.vector[1] == pytest.approx(SMALL.wave_number, rel=0.1) for wave in found[:3])
+    assert found[3:] == [None] * 3
+    assert 0.5 < min(least) < max(least) < 0.7
 
 
 def test_thinned_photons_add_up_and_do_not_depend_on_the_block() -> None:

@@ -12,7 +12,7 @@ from fieldfit.experiments.magis.classical import gaussian, voxel_values
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
 from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.precision import derived
-from fieldfit.experiments.magis.start import moments, strongest_wave, views_of
+from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid, volume_of
 from fieldfit.fields.fringed import Fringed
 from fieldfit.fields.networks import Network
@@ -53,12 +53,14 @@ def densities(
     views = views_of(cameras)
     starts = [moments(views, image, ~bad, entry.photons_per_atom) for image in light]
     # Without `fit.fringe` a wave is not fitted, but a free shape needs samples that can draw it.
-    waves = [strongest_wave(views, image, total.sum((1, 2)), start) for image, total, start in zip(light, counts, starts, strict=True)]
-    for shot, wave in zip(shots, waves, strict=True):
+    waves = [strongest_wave(views, image, total, start) for image, total, start in zip(light, counts, starts, strict=True)]
+    least = [least_contrast(views, image, total, start) for image, total, start in zip(light, counts, starts, strict=True)]
+    for shot, wave, contrast in zip(shots, waves, least, strict=True):
         log.info(
-            "shot %d: %s",
+            "shot %d: %s; a fringe that a view sees whole is found from a contrast of %.2g on",
             shot,
             "no wave in the spectra of the views" if wave is None else f"wave {wave.vector} rad/m, power by view {np.round(wave.views)}",
+            contrast,
         )
     machine = device_of("cpu" if entry.fit.method == "abel" else entry.device)
     volume = moved(volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom), machine)
@@ -69,6 +71,8 @@ def densities(
         parts.append(part)
         fields.append(field)
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    values["least_contrast"] = np.array(least)
+    values["fringe_power"] = np.array([np.zeros(len(views)) if wave is None else wave.views for wave in waves])
     known = ("density",) if entry.fit.method in WITHOUT_STD else ("density", "density_std")  # what must be finite
     trusted = values.pop("converged") & np.all([np.isfinite(values[name]).all((1, 2, 3)) for name in known], 0)
     return Densities(values, _joined(fields), trusted)

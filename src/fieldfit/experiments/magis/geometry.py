@@ -144,8 +144,7 @@ def _clouds(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray, e
     views, shown = views_of(cameras), np.where(bad, 0.0, electrons)
     starts = [moments(views, image, ~bad, entry.photons_per_atom) for image in shown]
     waves = [
-        strongest_wave(views, image, total.sum((1, 2)), start) if entry.fit.fringe else None
-        for image, total, start in zip(shown, counts, starts, strict=True)
+        strongest_wave(views, image, total, start) if entry.fit.fringe else None for image, total, start in zip(shown, counts, starts, strict=True)
     ]
     volume = turned_volume(cameras, bad, starts, waves, entry.grid, entry.photons_per_atom)
     projector = volume.turned.projector

@@ -22,7 +22,7 @@ OVERSAMPLED = 2  # zero padding of the spectra
 SIGNIFICANT = 32.0  # of the summed spectral power above its mean: below 1e-4 by chance in the 1e6 places looked at
 ALONE = 0.1  # a view sees a wave alone where all others together see less of its power
 DOUBT = 0.2  # |k along the line of sight| size below which the mirrored wave is the same to the fit
-LIT_WINDOW, LIT_SIGMA = 5, 5.0  # pixels, and standard deviations of the dark ones, of the light that a view's moments start from
+LIT_WINDOWS, LIT_SIGMA = (5, 15, 45), 5.0  # pixels, and standard deviations of the dark ones, of the light that a view's moments start from
 REACH = 3.0  # search along the line of sight, in units of 1/size
 
 
@@ -97,12 +97,14 @@ def _quadratic(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _view_moments(image: np.ndarray, rounds: int = 12) -> tuple[tuple[float, float], tuple[float, float, float], float]:
-    """(row, column), (covariance: rows, mixed, columns) [pixels], electrons. The window is a Gaussian of twice the covariance found so far,
-    undone by 1/S = 1/S_w - 1/(2 S): exact for a Gaussian cloud."""
+    """(row, column), (covariance: rows, mixed, columns) [pixels], electrons. The window is a Gaussian of four times the covariance found so far, or
+    once where the cloud's densest pixels are dimmer than the dark ones' variance: undone by 1/S = 1/S_w - 1/(4 S), exact for a Gaussian cloud."""
     r, c = np.arange(image.shape[0])[:, None] + 0.5, np.arange(image.shape[1]) + 0.5
     row, column, matrix = _lit(image, r, c)
+    dark = (1.4826 * float(np.median(np.abs(image - np.median(image))))) ** 2
     for _ in range(rounds):
-        inverse = np.linalg.inv(4 * matrix)
+        dim = image.sum() < dark * 2 * math.pi * math.sqrt(np.linalg.det(matrix))
+        inverse = np.linalg.inv((1 if dim else 4) * matrix)
         dr, dc = r - row, c - column
         window = image * np.exp(-0.5 * (inverse[0, 0] * dr**2 + 2 * inverse[0, 1] * dr * dc + inverse[1, 1] * dc**2))
         weight = window.sum()
@@ -125,30 +127,38 @@ def _view_moments(image: np.ndarray, rounds: int = 12) -> tuple[tuple[float, flo
 
 
 def _lit(image: np.ndarray, r: np.ndarray, c: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """(row, column, covariance) of the pixels whose surroundings stand out of the dark ones: in a window as wide as the frame the noise
-    of all dark pixels would hide a small object. Where none stands out, the middle of the frame and a quarter of it."""
-    smooth = uniform_filter(image, LIT_WINDOW)
-    usual = np.median(smooth)
-    lit = np.where(smooth - usual > LIT_SIGMA * 1.4826 * np.median(np.abs(smooth - usual)), smooth, 0.0)
+    """(row, column, covariance) of the pixels whose surroundings stand out of the dark ones, in the window where one does so most: in one much
+    larger than the object the noise of the dark pixels hides it. Where none stands out, the middle of the frame and a quarter of it."""
+    clearest, width, lit = LIT_SIGMA, 0, image
+    for window in LIT_WINDOWS:
+        smooth = uniform_filter(image, window, mode="constant")
+        over = smooth - np.median(smooth)
+        noise = max(1.4826 * float(np.median(np.abs(over))), np.finfo(float).tiny)
+        if over.max() > clearest * noise:
+            clearest, width, lit = float(over.max()) / noise, window, np.where(over > LIT_SIGMA * noise, smooth, 0.0)
     weight = lit.sum()
-    if weight <= 0:
+    if not width or weight <= 0:
         return image.shape[0] / 2, image.shape[1] / 2, np.diag([image.shape[0] ** 2 / 16.0, image.shape[1] ** 2 / 16.0])
     row, column = float((lit * r).sum() / weight), float((lit * c).sum() / weight)
     mixed = (lit * (r - row) * (c - column)).sum() / weight
     rows, columns = ((lit * d**2).sum() / weight for d in (r - row, c - column))
     values, vectors = np.linalg.eigh([[rows, mixed], [mixed, columns]])
-    return row, column, (vectors * np.maximum(values, 1 + LIT_WINDOW**2 / 12)) @ vectors.T
+    return row, column, (vectors * np.maximum(values, 1 + width**2 / 12)) @ vectors.T
 
 
 def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndarray, start: Moments) -> Wave | None:
     """The wave that the spectra of the views show most clearly together, or None where none stands out of the noise.
 
-    electrons: (view, row, column) above the pedestal, bad pixels zero; counts: (view), all electrons, pedestal included.
-    Periods longer than what a smooth cloud of this size shows by itself are left out.
+    electrons: (view, row, column) above the pedestal, bad pixels zero; counts: the same with it.
+    Each pixel weighs as much as the envelope's light has a share in its noise (the matched filter of Poisson electrons; North 1943), so that
+    the dark part of a frame does not hide a dim cloud's fringe. Periods longer than what a smooth cloud of this size shows by itself are left out.
     """
-    spectra = [_spectrum(image, total) for image, total in zip(electrons, counts, strict=True)]
+    weights, narrower = zip(*[_weight(view, start, image, total) for view, image, total in zip(views, electrons, counts, strict=True)], strict=True)
+    electrons = np.stack([weight * image for weight, image in zip(weights, electrons, strict=True)])
+    noise = [float((weight**2 * total).sum()) for weight, total in zip(weights, counts, strict=True)]
+    spectra = [_spectrum(image, power) for image, power in zip(electrons, noise, strict=True)]
     size = np.sqrt(np.linalg.eigvalsh(start.covariance))
-    lowest = [_lowest(view, start, light, total) for view, light, total in zip(views, electrons.sum((1, 2)), counts, strict=True)]
+    lowest = [_lowest(view, start, *told) for view, *told in zip(views, electrons.sum((1, 2)), noise, narrower, strict=True)]
     best: Wave | None = None
     for view, spectrum, low in zip(views, spectra, lowest, strict=True):
         q_row, q_column = (2 * np.pi * np.fft.fftfreq(n) for n in spectrum.shape)
@@ -167,6 +177,18 @@ def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndar
     return best if best is not None and best.power > SIGNIFICANT + len(views) else None
 
 
+def least_contrast(views: Sequence[View], electrons: np.ndarray, counts: np.ndarray, start: Moments) -> float:
+    """Contrast from which on `strongest_wave` finds a fringe that one view sees whole, electrons and counts as there; above 1 where it finds none.
+
+    A contrast C of weighted light E has a power of (C E / 2)^2 in units of the noise.
+    """
+    powers = []
+    for view, image, total in zip(views, electrons, counts, strict=True):
+        weight, _ = _weight(view, start, image, total)
+        powers.append(float((weight * image).sum()) ** 2 / max(float((weight**2 * total).sum()), 1.0))
+    return 2 * math.sqrt((SIGNIFICANT + len(views)) / max(max(powers), np.finfo(float).tiny))
+
+
 def _wave(vector: np.ndarray, seen: np.ndarray, views: Sequence[View], size: float) -> Wave:
     sight = views[int(np.argmax(seen))].sight
     along = float(vector @ sight)
@@ -179,14 +201,28 @@ def _quadratic_form(matrix: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndar
     return matrix[0, 0] * a * a + 2 * matrix[0, 1] * a * b + matrix[1, 1] * b * b
 
 
+def _weight(view: View, start: Moments, image: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, float]:
+    """(s / (s + b) of each pixel, s electrons of a Gaussian envelope with the image's light on b of the pedestal; size of the envelope so weighted,
+    in its own)."""
+    row, column = view.origin + view.slope @ start.centre
+    spread = view.slope @ start.covariance @ view.slope.T
+    inverse = np.linalg.inv(spread)
+    dr, dc = np.arange(image.shape[0])[:, None] + 0.5 - row, np.arange(image.shape[1]) + 0.5 - column
+    light = max(float(image.sum()), 1.0) / (2 * np.pi * math.sqrt(np.linalg.det(spread)))
+    rho2 = _quadratic_form(inverse, dr, dc)
+    s = light * np.exp(-0.5 * rho2)
+    weight = s / (s + max(float((counts - image).mean()), np.finfo(float).tiny))
+    return weight, math.sqrt(0.5 * float((weight * s * rho2).sum() / (weight * s).sum()))
+
+
 def _spectrum(image: np.ndarray, total: float) -> np.ndarray:
     shape = tuple(OVERSAMPLED * n for n in image.shape)
     return np.abs(np.fft.fft2(image, shape)) ** 2 / max(total, 1.0)
 
 
-def _lowest(view: View, start: Moments, light: float, counts: float) -> float:
-    """Wave number above which a Gaussian envelope has sunk below its view's noise [rad/m]."""
-    size = view.pixel * np.sqrt(np.linalg.eigvalsh(view.slope @ start.covariance @ view.slope.T)[0])
+def _lowest(view: View, start: Moments, light: float, counts: float, narrower: float) -> float:
+    """Wave number above which a Gaussian envelope, weighted to be `narrower`, has sunk below its view's noise [rad/m]."""
+    size = narrower * view.pixel * np.sqrt(np.linalg.eigvalsh(view.slope @ start.covariance @ view.slope.T)[0])
     return float(np.sqrt(2 * np.log(max(light / np.sqrt(counts), math.e))) / size)
 
 
