@@ -109,12 +109,13 @@ FOR_CLOUDS: dict[tuple[str, str], Callable[[Case, Prepared, ModuleType], np.ndar
     ("Gaussian", "convergence"): lambda case, given, _: by_gaussian(case, given),
     ("Abel about y", "held-out photons"): lambda case, given, _: by_iterations(case, given, "abel"),
 }
+TOTAL_VARIATION = {("MLEM, total variation", "held-out photons"): lambda case, given, _: by_iterations(case, given, "tv")}
 NETWORKS: dict[tuple[str, str], Callable[[Case, Prepared, ModuleType], np.ndarray]] = {
     ("Fourier features", "held-out photons"): lambda case, given, _: by_iterations(case, given, "fourier"),
     ("SIREN", "held-out photons"): lambda case, given, _: by_iterations(case, given, "siren"),
     ("hash grids", "held-out photons"): lambda case, given, _: by_iterations(case, given, "hash"),
 }
-NETWORK_SAMPLES = 200_000  # beyond, networks take minutes a shot
+NETWORK_SAMPLES = 200_000  # beyond, networks and total variation take minutes a shot
 
 
 def rows_of(case: Case, recipe_steps: int, scorer: ModuleType) -> tuple[float, list[Row]]:
@@ -123,8 +124,11 @@ def rows_of(case: Case, recipe_steps: int, scorer: ModuleType) -> tuple[float, l
     given = prepared(case, ENTRY)
     shared = time.perf_counter() - began
     rows = []
-    methods = METHODS if case.broadband else METHODS | FOR_CLOUDS
-    methods = methods if case.broadband or len(given.volume.fine.x) > NETWORK_SAMPLES else methods | NETWORKS
+    methods = METHODS | FOR_CLOUDS
+    if case.broadband:
+        methods = METHODS | TOTAL_VARIATION
+    elif len(given.volume.fine.x) <= NETWORK_SAMPLES:
+        methods = methods | TOTAL_VARIATION | NETWORKS
     for (method, stopped), answer in tqdm(methods.items(), desc=case.name, leave=False):
         began = time.perf_counter()
         density = answer(case, given, scorer)

@@ -53,10 +53,10 @@ class Grid(Entry):
 class DensityFit(Entry):
     """How the density field is fitted, or which classical answer takes its place."""
 
-    method: Literal["field", "fourier", "siren", "hash", "mlem", "sirt", "gaussian", "abel"] = Field(
+    method: Literal["field", "fourier", "siren", "hash", "mlem", "sirt", "tv", "gaussian", "abel"] = Field(
         "field",
-        description="field: envelope, fringe, and a correlated free shape; fourier, siren, hash: a neural network on the envelope; mlem, sirt: on "
-        "voxels, all stopped by held-out photons; gaussian: envelope alone; abel: symmetric about `axis`",
+        description="field: envelope, fringe, and a correlated free shape; fourier, siren, hash: a neural network on the envelope; mlem, sirt, "
+        "tv (mlem with total variation): on voxels, all stopped by held-out photons; gaussian: envelope alone; abel: symmetric about `axis`",
     )
     axis: Literal["x", "y", "z"] = Field("y", description="direction of the axis of symmetry, for `method: abel`")
     steps: int = Field(

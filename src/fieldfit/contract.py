@@ -265,10 +265,8 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "wavefront_std": _maybe("shot coefficient", "rad", "standard deviation of wavefront"),
         "view_shift": _maybe("shot view image_axis", "1", "shift of the view's image, in camera pixels, from where the other views put the cloud"),
         "view_shift_std": _maybe("shot view image_axis", "1", "standard deviation of view_shift"),
-        "fringe_power": _maybe(
-            "shot view", "1", "power of a wave in each view's spectrum, in units of its noise, before the fit; 0 where none was found"
-        ),
-        "least_contrast": _maybe("shot", "1", "contrast from which on a fringe that one view sees whole is found; above 1: none could be"),
+        "fringe_power": _maybe("shot view", "1", "power of a wave in each view's spectrum, in its noise; 0 where none was found"),
+        "least_contrast": _maybe("shot", "1", "contrast from which on a fringe is found that a view sees whole; above 1: none"),
         "held_out_deviance": _maybe("shot", "1", "deviance of the held-out photons a pixel at the step that was kept"),
         "kept_step": _maybe("shot", "1", "optimiser step that the held-out photons kept"),
         **_SHOT,

@@ -59,6 +59,16 @@ class Correlated:
             )
         return total
 
+    def boxed(self, values: Float[Tensor, "sample batch"]) -> Float[Tensor, "several x y z"]:
+        """Values at the samples in the box, each layer one of its own; zero elsewhere."""
+        box = values.new_zeros(self.layers * values.shape[1], math.prod(self.size))
+        box[:, self.place] = torch.cat(values.chunk(self.layers), 1).T
+        return box.reshape(-1, *self.size)
+
+    def unboxed(self, box: Float[Tensor, "several x y z"]) -> Float[Tensor, "sample batch"]:
+        """Undoes `boxed`."""
+        return torch.cat(box.flatten(1)[:, self.place].T.chunk(self.layers, 1)).contiguous()
+
     def smoothed(self, values: Float[Tensor, "sample batch"], width: float) -> Float[Tensor, "sample batch"]:
         """Means over a Gaussian neighbourhood of rms `width` [m] of each sample, as far as there are samples in it."""
         root = torch.exp(-0.25 * (self.wave_number * width).square()).expand(values.shape[1], -1, -1, -1)

@@ -34,6 +34,7 @@ STD_METHODS = {
     "hash": "not measured: the network has no error of its own",
     "mlem": "not measured: MLEM has no error of its own",
     "sirt": "not measured: SIRT has no error of its own",
+    "tv": "not measured: MLEM with total variation has no error of its own",
     "abel": "not measured: rings by MLEM have no error of their own",
 }
 METHODS = {

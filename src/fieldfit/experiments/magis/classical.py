@@ -1,4 +1,4 @@
-"""Other answers as density products: MLEM and SIRT on voxels, neural networks, a Gaussian, and the Abel transform of a symmetric cloud.
+"""Other answers as density products: MLEM (plain or with total variation) and SIRT on voxels, networks, a Gaussian, Abel's rings of a symmetric cloud.
 
 All see the photons that the field sees, through the same projector, and stop by the same held-out tenth. What a method cannot give is NaN:
 voxels, networks and rings have no error of their own and no fringe, a Gaussian has no fringe.
@@ -20,6 +20,7 @@ from fieldfit.experiments.magis.neural import network
 from fieldfit.experiments.magis.precision import chi2
 from fieldfit.experiments.magis.shape import LEAST, Photons
 from fieldfit.experiments.magis.start import Moments
+from fieldfit.experiments.magis.total_variation import total_variation
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid
 from fieldfit.fields.fringed import ENVELOPE
 from fieldfit.fields.networks import Network
@@ -86,7 +87,7 @@ def reconstructed(
     options: DensityFit,
     seed: int,
 ) -> tuple[Classical, Float[Tensor, "shot"], Network | None]:
-    """(densities at the samples of the fine lattice, deviance of the held-out photons a pixel, the network) by MLEM, SIRT, Abel or a network."""
+    """(densities at the samples of the fine lattice, deviance of the held-out photons a pixel, the network) as `method` says."""
     projector = volume.fine.projector
     kept, out = thinned(counts[projector.pixel], options.held_out, shots, seed)
     share, use = 1 - options.held_out, good[projector.pixel]
@@ -98,6 +99,8 @@ def reconstructed(
     elif options.method == "abel":
         centres = gaussian(volume, counts, good, starts, rounds=1).parameters[:, 1:4] * volume.half_width
         found = symmetric(volume, kept, out, use, share, centres, AXES.index(options.axis))
+    elif options.method == "tv":
+        found = total_variation(projector, volume.fine.free, kept, out, share, use)
     else:
         found = (sirt if options.method == "sirt" else mlem)(projector.electrons, projector.pedestal, kept, out, share, good=use)
     floor = (use * (out - torch.xlogy(out, out))).double().sum(0)

@@ -22,7 +22,7 @@ from fieldfit.forward.imaging import light, pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.metrics.fsc import HALVES, resolution, shell_correlation
 
-WITHOUT_STD = ("fourier", "siren", "hash", "mlem", "sirt", "abel")  # methods without an error of their own
+WITHOUT_STD = ("fourier", "siren", "hash", "mlem", "sirt", "tv", "abel")  # methods without an error of their own
 TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's length
 SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront", "view_shift")
 
