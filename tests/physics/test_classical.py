@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 import torch
 
+from camera_files import cameras_of
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.abel import rings, seen_rings
 from fieldfit.experiments.magis.densities import Densities, densities
@@ -16,7 +17,6 @@ from fieldfit.experiments.magis.iterative import Classical, mlem, mlem_iteration
 from fieldfit.experiments.magis.total_variation import denoised
 from fieldfit.fields.correlated import correlated
 from fieldfit.fields.voxels import Voxels
-from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.sparse import SparseMap, sparse_map
 from fieldfit.likelihoods import poisson
 from fieldfit.simulate.clouds import Cloud, Ring, Source
@@ -24,16 +24,7 @@ from fieldfit.simulate.layouts import ring_of_cameras
 from fieldfit.simulate.shots import shot_of, true_density
 
 LAYOUT = ring_of_cameras()
-CAMERAS = [
-    Camera(
-        str(c["id"]),
-        *(tuple(c[key]) for key in ("lens_position_m", "look", "left", "up")),
-        *(c["focal_length_m"], c["aperture_diameter_m"] / 2, c["magnification"], c["pixel_pitch_m"]),
-        *c["resolution_hw"],
-        *(c["quantum_efficiency"], c["pedestal_poisson_mean"]),
-    )
-    for c in LAYOUT["cameras"]
-]
+CAMERAS = cameras_of(LAYOUT)
 ATOMS = 200_000
 ROUND = Cloud((40e-6, -30e-6, 20e-6), (3e-4, 4e-4, 3e-4), 0.0, 0.0, 0.0, ATOMS)
 DONUT = Ring((30e-6, -20e-6, 10e-6), 0.5e-3, 0.15e-3, (0.0, 1.0, 0.0), ATOMS)

@@ -18,12 +18,12 @@ Shots = tuple[list[Camera], np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Shots:
+def shots() -> Shots:
     """(cameras, electrons) of a fringed cloud and a donut."""
     made = [SimulateShots(shots=1, dark="none", photons=2e8), SimulateShots(shots=1, dark="none", photons=2e8, object="donut")]
     layout = layout_of(made[0])
     frames = [shot_of(layout, shown_of(one, 200.0, 3)[0].source, 200.0, np.random.default_rng(3)) for one in made]
-    return cameras_of(layout, tmp_path_factory.mktemp("devices")), np.stack(frames) - 2.31
+    return cameras_of(layout), np.stack(frames) - 2.31
 
 
 def fitted(shots: Shots, method: str, device: str = "cpu") -> Densities:

@@ -65,10 +65,10 @@ def gauge_free_chi2(told: list[Camera], found: Refined, real: list[Camera]) -> t
     return float((free.T @ off) @ torch.linalg.solve(free.T @ covariance @ free, free.T @ off)), free.shape[1]
 
 
-def test_misplaced_cameras_are_found_from_the_shots_and_a_moved_one_is_left_out(tmp_path: Path) -> None:
+def test_misplaced_cameras_are_found_from_the_shots_and_a_moved_one_is_left_out() -> None:
     """From 50 um and 0.2 mrad to a tenth of a pixel and a few micrometres at the object, by traced photons; shot 1 has a moved camera."""
     layout = misplaced(ring_of_cameras(), OFF, np.random.default_rng(5))
-    told, real = cameras_of(ring_of_cameras(), tmp_path), cameras_of(layout, tmp_path)
+    told, real = cameras_of(ring_of_cameras()), cameras_of(layout)
     found = refined(told, shots_of(layout, 4, 1e9, 5, moved=1))
     assert found.converged
     assert found.used.tolist() == [True, False, True, True]
@@ -84,12 +84,12 @@ def test_misplaced_cameras_are_found_from_the_shots_and_a_moved_one_is_left_out(
 
 
 @pytest.mark.slow
-def test_stated_errors_of_the_geometry_are_true(tmp_path: Path) -> None:
+def test_stated_errors_of_the_geometry_are_true() -> None:
     """Over 12 set-ups the gauge-free places of the images have the stated covariance, and every one is below a tenth of a pixel."""
     total, degrees = 0.0, 0
     for seed in range(12):
         layout = misplaced(ring_of_cameras(), OFF, np.random.default_rng([seed, 7]))
-        told, real = cameras_of(ring_of_cameras(), tmp_path), cameras_of(layout, tmp_path)
+        told, real = cameras_of(ring_of_cameras()), cameras_of(layout)
         found = refined(told, shots_of(layout, 4, 1e9, seed))
         chi2, free = gauge_free_chi2(told, found, real)
         total, degrees = total + chi2, degrees + free
@@ -165,7 +165,7 @@ def write_target(path: Path, lines: list[list[float | str]]) -> Path:
 def test_a_target_tells_where_the_cameras_stand(tmp_path: Path) -> None:
     """No gauge: the images of points of the cloud's volume come out right in the world itself, with the stated scatter of the sightings."""
     layout = misplaced(ring_of_cameras(), OFF, np.random.default_rng(3))
-    told, real = cameras_of(ring_of_cameras(), tmp_path), cameras_of(layout, tmp_path)
+    told, real = cameras_of(ring_of_cameras()), cameras_of(layout)
     prior = np.array([50e-6] * 3 + [2e-4] * 3 + [1e-3, 1e-4])
     pulls = []
     for camera, true, own in zip(told, real, read_target(write_target(tmp_path / "target.csv", sightings(layout, 4)), told), strict=True):
@@ -181,7 +181,7 @@ def test_a_target_tells_where_the_cameras_stand(tmp_path: Path) -> None:
 
 
 def test_bad_targets_are_refused_by_line(tmp_path: Path) -> None:
-    told = cameras_of(ring_of_cameras(), tmp_path)
+    told = cameras_of(ring_of_cameras())
     good = [[str(view), *point.tolist(), 100.0, 90.0, 0.1] for view in range(6) for point in GRID[:4]]
     path = tmp_path / "target.csv"
     with pytest.raises(InputError, match=r"target.csv: no such file, expected a CSV file with the columns view, x_m"):

@@ -6,27 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from camera_files import cameras_of
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.experiments.magis.imaging import thinned
 from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of
-from fieldfit.geometry.cameras import Camera
 from fieldfit.simulate.clouds import Cloud
 from fieldfit.simulate.layouts import ring_of_cameras
 from fieldfit.simulate.shots import shot_of
 from fieldfit.units import TAU
 
 LAYOUT = ring_of_cameras()
-CAMERAS = [
-    Camera(
-        str(c["id"]),
-        *(tuple(c[key]) for key in ("lens_position_m", "look", "left", "up")),
-        *(c["focal_length_m"], c["aperture_diameter_m"] / 2, c["magnification"], c["pixel_pitch_m"]),
-        *c["resolution_hw"],
-        *(c["quantum_efficiency"], c["pedestal_poisson_mean"]),
-    )
-    for c in LAYOUT["cameras"]
-]
+CAMERAS = cameras_of(LAYOUT)
 ENTRY = Imaging.model_validate({"format": "tiff", "raw": Path("raw"), "cameras": Path("cameras"), "grid": {"half_width_m": 1.2e-3, "voxels": 32}})
 SMALL = Cloud((40e-6, -30e-6, 20e-6), (3.5e-4, 4e-4, 3e-4), TAU / 377e-6, 0.6, 0.7, 200_000)
 

@@ -1,12 +1,13 @@
 """The camera projector: adjoint, gradient, closed forms, and agreement with photons traced one by one."""
 
 import math
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from camera_files import cameras_of
 from fieldfit.forward.imaging import back_projected, binned, build_projector, light, mean_electrons, variance
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.lens import images
@@ -18,12 +19,7 @@ PITCH = 50e-6
 
 
 def cameras(pixels: int = 60) -> list[Camera]:
-    def one(c: dict[str, Any]) -> Camera:
-        frame = (tuple(c[key]) for key in ("lens_position_m", "look", "left", "up"))
-        lens = c["focal_length_m"], c["aperture_diameter_m"] / 2, c["magnification"], c["pixel_pitch_m"]
-        return Camera(str(c["id"]), *frame, *lens, pixels, pixels, c["quantum_efficiency"], c["pedestal_poisson_mean"])
-
-    return [one(c) for c in LAYOUT["cameras"]]
+    return [replace(camera, rows=pixels, columns=pixels) for camera in cameras_of(LAYOUT)]
 
 
 def lattice(side: int, pitch: float = PITCH, dtype: torch.dtype = torch.float64) -> torch.Tensor:

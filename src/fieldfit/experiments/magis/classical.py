@@ -1,4 +1,4 @@
-"""Other answers as density products: MLEM (plain or with total variation) and SIRT on voxels, networks, a Gaussian, Abel's rings of a symmetric cloud.
+"""Other answers as density products: MLEM (plain, with total variation) and SIRT on voxels, networks, a Gaussian, Abel's rings of a symmetric cloud.
 
 All see the photons that the field sees, through the same projector, and stop by the same held-out tenth. What a method cannot give is NaN:
 voxels, networks and rings have no error of their own and no fringe, a Gaussian has no fringe.
