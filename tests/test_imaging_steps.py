@@ -87,6 +87,24 @@ def test_a_time_that_goes_backwards_from_block_to_block_is_flagged(run: Path) ->
     assert np.isnan(product.phase.values[4:]).all()
 
 
+def test_a_shot_without_a_phase_says_what_its_views_could_have_shown(run: Path) -> None:
+    density = xr.load_dataset(run / "density.nc", decode_times=False)
+    assert (density.fringe_power.values[[0, 2]].max(1) > 32).all()
+    assert (density.least_contrast.values[[0, 2]] < 0.3).all()
+    for name in ("phase", "phase_std"):
+        density[name][[0, 2]] = np.nan
+    density["fringe_power"][0], density["least_contrast"][0] = 0.0, 0.07
+    density.to_netcdf(run / "unseen.nc", engine="h5netcdf")
+    for fringe, first, second in (
+        (True, "from a contrast of 0.07 on", "a wave that the photons held out do not want"),
+        (False, "`fit.fringe: false` gives no fringe", "`fit.fringe: false` gives no fringe"),
+    ):
+        estimate_phase([run / "unseen.nc"], run / "unseen_phase.nc", entry_of(run, fit={"fringe": fringe}))
+        lines = open_product(run / "unseen_phase.nc", "phase").attrs["flagged"].split("\n")
+        assert any(line.startswith("shot 0 is weak") and line.endswith(first) for line in lines)
+        assert any(line.startswith("shot 2 is weak") and line.endswith(second) for line in lines)
+
+
 def test_a_block_of_dark_shots_passes_on_its_flags(run: Path) -> None:
     entry = entry_of(run)
     calibrate_frames(run / "raw", run / "cameras.json", run / "dark_electrons.nc", entry, [3])

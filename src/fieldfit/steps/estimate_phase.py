@@ -29,6 +29,8 @@ def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> N
     for name in [f"{name}{ending}" for name in NAMES for ending in ("", "_std")] + ["chi2_reduced", "time", "status"]:
         values[name] = np.concatenate([_column(block, name) for block in blocks])
     shots = np.concatenate([block.shot.values for block in blocks])
+    least = np.concatenate([_column(block, "least_contrast") for block in blocks])
+    waves = np.concatenate([(block.fringe_power.values > 0).any(1) if "fringe_power" in block else np.zeros(block.sizes["shot"]) for block in blocks])
     for block in blocks:
         block.close()
     status = values["status"]
@@ -37,9 +39,8 @@ def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> N
         flagged.append(f"shot {shots[timed[place]]} is mistimed: {said}")
         status[timed[place]] = Status.mistimed
     without = (status == Status.good) & ~np.isfinite(values["phase"])
-    why = "no fringe stands out of the noise of its views" if entry.fit.method == "field" else f"`fit.method: {entry.fit.method}` gives no fringe"
-    for shot in shots[without]:
-        flagged.append(f"shot {shot} is weak: {why}")
+    for at in np.flatnonzero(without):
+        flagged.append(f"shot {shots[at]} is weak: {_without_fringe(entry, bool(waves[at]), float(least[at]))}")
     status[without] = Status.weak
     for name, value in values.items():
         if name not in ("time", "status"):
@@ -64,6 +65,19 @@ def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> N
         wavefront_method="one Gauss-Newton step for three Zernike terms across the wave vector, disc of two envelope sizes; piston is the phase",
     )
     write_product(dataset, output, list(densities), entry.model_dump(mode="json"), "Fringe phases of camera shots", "estimate_phase", entry.seed)
+
+
+def _without_fringe(entry: Imaging, wave: bool, least: float) -> str:
+    """Why a shot has no phase. wave: whether the spectra of its views show one; least: contrast from which on they do."""
+    if entry.fit.method != "field":
+        return f"`fit.method: {entry.fit.method}` gives no fringe"
+    if not entry.fit.fringe:
+        return "`fit.fringe: false` gives no fringe"
+    if wave:
+        return "its views show a wave that the photons held out do not want"
+    return "no fringe stands out of the noise of its views; " + (
+        f"one that a view sees whole does from a contrast of {least:.2g} on" if least < 1 else "it is too dim for any"
+    )
 
 
 def _column(block: xr.Dataset, name: str) -> np.ndarray:

@@ -29,13 +29,6 @@ LINEAR = "linear propagation of photon and atom statistics through"
 STD_METHODS = {
     "field": f"{LINEAR} envelope, fringe and a coarse shape; of a free shape: samples",
     "gaussian": f"{LINEAR} the envelope and a coarse shape; what else is no Gaussian is not in it",
-    "fourier": "not measured: the network has no error of its own",
-    "siren": "not measured: the network has no error of its own",
-    "hash": "not measured: the network has no error of its own",
-    "mlem": "not measured: MLEM has no error of its own",
-    "sirt": "not measured: SIRT has no error of its own",
-    "tv": "not measured: MLEM with total variation has no error of its own",
-    "abel": "not measured: rings by MLEM have no error of their own",
 }
 METHODS = {
     "resolution_method": "two binomial halves of the photons, each by MLEM stopped on the other half; fourth root of a Hann window as mask; "
@@ -94,7 +87,7 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging, ge
         field=told,
         flagged="\n".join(flagged) or "none",
         method=entry.fit.method,
-        density_std_method=STD_METHODS[entry.fit.method],
+        density_std_method=STD_METHODS.get(entry.fit.method, "not measured: the method has no error of its own"),
         **METHODS,
     )
     inputs = [electrons, cameras] + ([geometry] if geometry else [])

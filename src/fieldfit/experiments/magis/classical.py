@@ -16,7 +16,7 @@ from fieldfit.experiments.magis.abel import AXES, rings, seen_rings
 from fieldfit.experiments.magis.envelopes import TOLERANCE, scored, started
 from fieldfit.experiments.magis.imaging import Fitted, thinned
 from fieldfit.experiments.magis.iterative import Classical, joined, mlem, sirt
-from fieldfit.experiments.magis.neural import network
+from fieldfit.experiments.magis.neural import RATES, network
 from fieldfit.experiments.magis.precision import chi2
 from fieldfit.experiments.magis.shape import LEAST, Photons
 from fieldfit.experiments.magis.start import Moments
@@ -92,7 +92,7 @@ def reconstructed(
     kept, out = thinned(counts[projector.pixel], options.held_out, shots, seed)
     share, use = 1 - options.held_out, good[projector.pixel]
     field = None
-    if options.method in ("fourier", "siren", "hash"):
+    if options.method in RATES:
         envelopes = gaussian(volume, counts, good, starts, rounds=1).parameters[:, :ENVELOPE].to(torch.float32)
         photons = Photons(kept, out, options.held_out, use)
         found, field = network(volume, photons, envelopes, options.method, options.steps, seed)

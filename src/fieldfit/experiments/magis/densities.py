@@ -22,7 +22,7 @@ from fieldfit.forward.imaging import light, pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.metrics.fsc import HALVES, resolution, shell_correlation
 
-WITHOUT_STD = ("fourier", "siren", "hash", "mlem", "sirt", "tv", "abel")  # methods without an error of their own
+WITH_STD = ("field", "gaussian")  # methods with an error of their own
 TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's length
 SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront", "view_shift")
 
@@ -73,7 +73,7 @@ def densities(
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     values["least_contrast"] = np.array(least)
     values["fringe_power"] = np.array([np.zeros(len(views)) if wave is None else wave.views for wave in waves])
-    known = ("density",) if entry.fit.method in WITHOUT_STD else ("density", "density_std")  # what must be finite
+    known = ("density", "density_std") if entry.fit.method in WITH_STD else ("density",)  # what must be finite
     trusted = values.pop("converged") & np.all([np.isfinite(values[name]).all((1, 2, 3)) for name in known], 0)
     return Densities(values, _joined(fields), trusted)
 
@@ -86,7 +86,7 @@ def _together(
     struck = None if hit is None else pixels_of(volume.fine.projector, torch.from_numpy(hit).to(torch.float32)).to(machine)
     good = torch.ones_like(counts) if struck is None else (struck == 0).to(counts.dtype)
     with machine:
-        if entry.fit.method in WITHOUT_STD:
+        if entry.fit.method not in WITH_STD:
             plain, other = voxel_values(volume, counts, good, shots, starts, entry)
             return plain | split_half(volume, counts, good, shots, entry), other
         if entry.fit.method == "gaussian":
