@@ -10,7 +10,7 @@ from camera_files import cameras_of
 from fieldfit.config import Imaging
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.experiments.magis.imaging import thinned
-from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of
+from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of, wave_at
 from fieldfit.simulate.clouds import Cloud
 from fieldfit.simulate.layouts import ring_of_cameras
 from fieldfit.simulate.shots import shot_of
@@ -62,18 +62,20 @@ def test_the_spectra_give_the_wave_vector_and_none_where_there_is_no_wave() -> N
             assert wave is None
 
 
-def test_the_least_contrast_is_where_the_spectra_begin_to_show_a_fringe() -> None:
-    """Dim shots: the dark part of the frame has fifty times the light of the cloud, and hides neither its size nor its fringe."""
-    views, found, least = views_of(CAMERAS), [], []
-    for seed, contrast in enumerate((0.9, 0.9, 0.9, 0.1, 0.1, 0.1)):
+def test_dim_shots_show_a_fringe_from_the_least_contrast_on_and_one_that_is_known_before_that() -> None:
+    """The dark part of the frame has fifty times the light of the cloud, and hides neither its size nor its fringe."""
+    views, found, known, least = views_of(CAMERAS), [], [], []
+    for seed, contrast in enumerate((0.9, 0.9, 0.9, 0.3, 0.3, 0.1, 0.1)):
         cloud = Cloud(SMALL.centre, SMALL.size, SMALL.wave_number, contrast, 0.7, 200_000)
         light = shot_of(LAYOUT, cloud, 100.0, np.random.default_rng(seed)).astype(float) - 2.31
         start = moments(views, light, np.ones(light.shape, bool), 100.0)
         assert np.allclose(np.sqrt(np.diag(start.covariance)), cloud.size, rtol=0.2)
         found.append(strongest_wave(views, light, light + 2.31, start))
+        known.append(wave_at(views, light, light + 2.31, start, np.array([0.0, SMALL.wave_number, 0.0])))
         least.append(least_contrast(views, light, light + 2.31, start))
     assert all(wave is not None and wave.vector[1] == pytest.approx(SMALL.wave_number, rel=0.1) for wave in found[:3])
-    assert found[3:] == [None] * 3
+    assert found[3:] == [None] * 4
+    assert [wave is not None for wave in known] == [True] * 5 + [False] * 2
     assert 0.5 < min(least) < max(least) < 0.7
 
 

@@ -12,7 +12,7 @@ from fieldfit.experiments.magis.classical import gaussian, voxel_values
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
 from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.precision import derived
-from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of
+from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of, wave_at
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid, volume_of
 from fieldfit.fields.fringed import Fringed
 from fieldfit.fields.networks import Network
@@ -54,6 +54,10 @@ def densities(
     starts = [moments(views, image, ~bad, entry.photons_per_atom) for image in light]
     # Without `fit.fringe` a wave is not fitted, but a free shape needs samples that can draw it.
     waves = [strongest_wave(views, image, total, start) for image, total, start in zip(light, counts, starts, strict=True)]
+    clearest = max((wave for wave in waves if wave), key=lambda wave: wave.power, default=None)
+    if clearest is not None:  # a shot too dim to show a wave anywhere is asked for the block's
+        for place, (image, total, start) in enumerate(zip(light, counts, starts, strict=True)):
+            waves[place] = waves[place] or wave_at(views, image, total, start, clearest.vector)
     least = [least_contrast(views, image, total, start) for image, total, start in zip(light, counts, starts, strict=True)]
     for shot, wave, contrast in zip(shots, waves, least, strict=True):
         log.info(

@@ -20,6 +20,7 @@ from fieldfit.geometry.lens import images, local_axes
 
 OVERSAMPLED = 2  # zero padding of the spectra
 SIGNIFICANT = 32.0  # of the summed spectral power above its mean: below 1e-4 by chance in the 1e6 places looked at
+KNOWN = 3.0  # standard deviations of the power above its mean, where one place alone is looked at: half a percent by chance
 ALONE = 0.1  # a view sees a wave alone where all others together see less of its power
 DOUBT = 0.2  # |k along the line of sight| size below which the mirrored wave is the same to the fit
 LIT_WINDOWS, LIT_SIGMA = (5, 15, 45), 5.0  # pixels, and standard deviations of the dark ones, of the light that a view's moments start from
@@ -153,12 +154,8 @@ def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndar
     Each pixel weighs as much as the envelope's light has a share in its noise (the matched filter of Poisson electrons; North 1943), so that
     the dark part of a frame does not hide a dim cloud's fringe. Periods longer than what a smooth cloud of this size shows by itself are left out.
     """
-    weights, narrower = zip(*[_weight(view, start, image, total) for view, image, total in zip(views, electrons, counts, strict=True)], strict=True)
-    electrons = np.stack([weight * image for weight, image in zip(weights, electrons, strict=True)])
-    noise = [float((weight**2 * total).sum()) for weight, total in zip(weights, counts, strict=True)]
-    spectra = [_spectrum(image, power) for image, power in zip(electrons, noise, strict=True)]
+    spectra, lowest = _spectra(views, electrons, counts, start)
     size = np.sqrt(np.linalg.eigvalsh(start.covariance))
-    lowest = [_lowest(view, start, *told) for view, *told in zip(views, electrons.sum((1, 2)), noise, narrower, strict=True)]
     best: Wave | None = None
     for view, spectrum, low in zip(views, spectra, lowest, strict=True):
         q_row, q_column = (2 * np.pi * np.fft.fftfreq(n) for n in spectrum.shape)
@@ -175,6 +172,14 @@ def strongest_wave(views: Sequence[View], electrons: np.ndarray, counts: np.ndar
             if best is None or seen[top].sum() > best.power:
                 best = _wave(vectors[top], seen[top], views, size[0])
     return best if best is not None and best.power > SIGNIFICANT + len(views) else None
+
+
+def wave_at(views: Sequence[View], electrons: np.ndarray, counts: np.ndarray, start: Moments, vector: np.ndarray) -> Wave | None:
+    """The wave of this vector [rad/m], which is known beforehand, where the spectra show more than noise there: see `strongest_wave`."""
+    spectra = zip(views, *_spectra(views, electrons, counts, start), strict=True)
+    seen = np.array([_power(view, spectrum, vector[None], low)[0] for view, spectrum, low in spectra])
+    known = seen.sum() > len(views) + KNOWN * math.sqrt(len(views))
+    return _wave(vector, seen, views, float(np.sqrt(np.linalg.eigvalsh(start.covariance)[0]))) if known else None
 
 
 def least_contrast(views: Sequence[View], electrons: np.ndarray, counts: np.ndarray, start: Moments) -> float:
@@ -213,6 +218,17 @@ def _weight(view: View, start: Moments, image: np.ndarray, counts: np.ndarray) -
     s = light * np.exp(-0.5 * rho2)
     weight = s / (s + max(float((counts - image).mean()), np.finfo(float).tiny))
     return weight, math.sqrt(0.5 * float((weight * s * rho2).sum() / (weight * s).sum()))
+
+
+def _spectra(views: Sequence[View], electrons: np.ndarray, counts: np.ndarray, start: Moments) -> tuple[list[np.ndarray], list[float]]:
+    """(of each view, weighted, in units of its noise; wave number below which its envelope hides it [rad/m])."""
+    spectra, lowest = [], []
+    for view, image, total in zip(views, electrons, counts, strict=True):
+        weight, narrower = _weight(view, start, image, total)
+        noise = float((weight**2 * total).sum())
+        spectra.append(_spectrum(weight * image, noise))
+        lowest.append(_lowest(view, start, float((weight * image).sum()), noise, narrower))
+    return spectra, lowest
 
 
 def _spectrum(image: np.ndarray, total: float) -> np.ndarray:
