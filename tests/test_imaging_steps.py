@@ -136,6 +136,18 @@ def test_a_classical_answer_is_a_density_product_that_says_what_was_not_measured
     assert len(pictures([run / "mlem.nc"], run / "mlem_phase.nc")) == 5
 
 
+def test_a_density_that_does_not_hold_what_its_views_show_is_told_of(tmp_path: Path) -> None:
+    spots = {"shots": 1, "object": "spots", "extent_mm": 1.2}
+    entry = entry_of(tmp_path, fit={"method": "mlem"}, grid={"half_width_m": 1.6e-3, "voxels": 16}, simulate=spots)
+    simulate_shots(tmp_path / "raw", tmp_path / "cameras.json", tmp_path / "truth.json", entry)
+    calibrate_frames(tmp_path / "raw", tmp_path / "cameras.json", tmp_path / "electrons.nc", entry, [0])
+    fit_density(tmp_path / "electrons.nc", tmp_path / "cameras.json", tmp_path / "density.nc", entry)
+    with open_product(tmp_path / "density.nc", "density") as density:
+        assert density.status.values.tolist() == [Status.good]
+        assert "shot 0 has a chi-square of" in density.attrs["flagged"]
+        assert "finer than voxels of 200 um" in density.attrs["flagged"]
+
+
 def test_a_simulation_needs_its_key(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="key 'simulate' is missing"):
         simulate_shots(tmp_path / "raw", tmp_path / "cameras.json", tmp_path / "truth.json", entry_of(tmp_path, simulate=None))

@@ -25,6 +25,7 @@ from fieldfit.types import Status
 from fieldfit.units import UM
 
 log = logging.getLogger(__name__)
+MISFIT = 1.5  # chi-square a degree of freedom beyond which a shot is told of
 LINEAR = "linear propagation of photon and atom statistics through"
 STD_METHODS = {
     "field": f"{LINEAR} envelope, fringe and a coarse shape; of a free shape: samples",
@@ -64,6 +65,9 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging, ge
             flagged.append(f"shot {int(shots.shot[place])} is not_converged: the fit of the density has not settled")
             log.warning("%s", flagged[-1])
         found = replace(found, trusted=found.trusted & aligned)
+        for line in _misfits(found, shots.shot.values[good], entry):
+            flagged.append(line)
+            log.warning("%s", line)
     trusted = good[found.trusted] if found else good
     values, field = _scattered(found, len(status), good, trusted, entry)
     weights, told = describe(field)
@@ -92,6 +96,16 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging, ge
     )
     inputs = [electrons, cameras] + ([geometry] if geometry else [])
     write_product(dataset, output, inputs, entry.model_dump(mode="json"), "Atom densities of camera shots", "fit_density", entry.seed)
+
+
+def _misfits(found: Densities, shots: np.ndarray, entry: Imaging) -> list[str]:
+    """What to tell of shots whose views show more than the density holds; they keep their status."""
+    chi2, voxel = found.values["chi2_reduced"], 2 * entry.grid.half_width_m / entry.grid.voxels / UM
+    return [
+        f"shot {shots[place]} has a chi-square of {chi2[place]:.1f} a degree of freedom: its views show what the density does not hold, "
+        f"be it finer than voxels of {voxel:.0f} um, seen by other cameras than the file's, or unlike `fit.method: {entry.fit.method}`"
+        for place in np.flatnonzero(found.trusted & (chi2 > MISFIT))
+    ]
 
 
 def _aligned(names: Sequence[str], found: Densities, shots: np.ndarray) -> tuple[np.ndarray, list[str]]:
