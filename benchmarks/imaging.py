@@ -115,7 +115,7 @@ NETWORKS: dict[tuple[str, str], Callable[[Case, Prepared, ModuleType], np.ndarra
     ("SIREN", "held-out photons"): lambda case, given, _: by_iterations(case, given, "siren"),
     ("hash grids", "held-out photons"): lambda case, given, _: by_iterations(case, given, "hash"),
 }
-NETWORK_SAMPLES = 200_000  # beyond, networks and total variation take minutes a shot
+FEW_SAMPLES = 200_000  # beyond, networks and total variation take minutes a shot
 
 
 def rows_of(case: Case, recipe_steps: int, scorer: ModuleType) -> tuple[float, list[Row]]:
@@ -124,11 +124,9 @@ def rows_of(case: Case, recipe_steps: int, scorer: ModuleType) -> tuple[float, l
     given = prepared(case, ENTRY)
     shared = time.perf_counter() - began
     rows = []
-    methods = METHODS | FOR_CLOUDS
-    if case.broadband:
-        methods = METHODS | TOTAL_VARIATION
-    elif len(given.volume.fine.x) <= NETWORK_SAMPLES:
-        methods = methods | TOTAL_VARIATION | NETWORKS
+    methods = METHODS if case.broadband else METHODS | FOR_CLOUDS
+    if len(given.volume.fine.x) <= FEW_SAMPLES:
+        methods = methods | TOTAL_VARIATION | ({} if case.broadband else NETWORKS)
     for (method, stopped), answer in tqdm(methods.items(), desc=case.name, leave=False):
         began = time.perf_counter()
         density = answer(case, given, scorer)
