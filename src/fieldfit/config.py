@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from fieldfit.types import InputError, Optics, nearest
+from fieldfit.units import UM
 
 Device = Literal["auto", "cpu", "cuda"]
 ONE_STAR = r"^[^*/]*\*[^*/]*$"  # a file name with one * in it
@@ -177,6 +178,11 @@ class SetUp(Entry):
     periods_um: tuple[Annotated[float, Field(gt=0, le=1e5)], ...] = Field(
         (60.0, 100.0, 150.0, 220.0, 377.0), min_length=1, max_length=12, description="fringe periods that are asked for [um]"
     )
+
+    @property
+    def shortest(self) -> float:
+        """Of the periods [m]."""
+        return min(self.periods_um) * UM
 
 
 class PrintedObject(Entry):

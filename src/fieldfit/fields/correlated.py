@@ -51,9 +51,7 @@ class Correlated:
         """Adjoint of `drawn` in its white noise."""
         total = torch.zeros((), dtype=values.dtype)
         for part, shift in zip(values.chunk(self.layers), self._shifts(values), strict=True):
-            box = values.new_zeros(values.shape[1], math.prod(self.size))
-            box[:, self.place] = part.T
-            spectrum = torch.fft.rfftn(box.reshape(-1, *self.size), dim=(1, 2, 3))
+            spectrum = torch.fft.rfftn(self._box(part), dim=(1, 2, 3))
             total = total + torch.fft.irfftn(
                 spectrum * amplitude * (shift.conj() if isinstance(shift, Tensor) else shift), s=self.size, dim=(1, 2, 3)
             )
@@ -61,9 +59,7 @@ class Correlated:
 
     def boxed(self, values: Float[Tensor, "sample batch"]) -> Float[Tensor, "several x y z"]:
         """Values at the samples in the box, each layer one of its own; zero elsewhere."""
-        box = values.new_zeros(self.layers * values.shape[1], math.prod(self.size))
-        box[:, self.place] = torch.cat(values.chunk(self.layers), 1).T
-        return box.reshape(-1, *self.size)
+        return torch.cat([self._box(part) for part in values.chunk(self.layers)])
 
     def unboxed(self, box: Float[Tensor, "several x y z"]) -> Float[Tensor, "sample batch"]:
         """Undoes `boxed`."""
@@ -74,6 +70,12 @@ class Correlated:
         root = torch.exp(-0.25 * (self.wave_number * width).square()).expand(values.shape[1], -1, -1, -1)
         ones = torch.ones_like(values[:, :1])
         return self.drawn(self.adjoint(values, root), root) / self.drawn(self.adjoint(ones, root[:1]), root[:1])
+
+    def _box(self, layer: Float[Tensor, "sample batch"]) -> Float[Tensor, "batch x y z"]:
+        """Of one layer's samples."""
+        box = layer.new_zeros(layer.shape[1], math.prod(self.size))
+        box[:, self.place] = layer.T
+        return box.reshape(-1, *self.size)
 
     def _shifts(self, like: Tensor) -> list[Tensor | float]:
         """Factors that move the field to each layer of samples."""

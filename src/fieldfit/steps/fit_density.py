@@ -49,7 +49,7 @@ def fit_density(electrons: Path, cameras: Path, output: Path, entry: Imaging, ge
     # With a calibration the sensors' own noise without light takes the place of the camera file's pedestal.
     described = read_cameras(cameras, entry.grid.half_width_m)
     described = read_geometry(geometry, described) if geometry else described
-    described = with_blurs(described, entry.optics, entry.grid.half_width_m, min(entry.setup.periods_um) * UM)
+    described = with_blurs(described, entry.optics, entry.grid.half_width_m, entry.setup.shortest)
     views = [replace(view, pedestal=float(pedestal)) for view, pedestal in zip(described, shots.pedestal.values, strict=True)]
     found: Densities | None = None
     if good.size:

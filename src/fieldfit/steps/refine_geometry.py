@@ -22,7 +22,6 @@ from fieldfit.io.cameras import read_cameras
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.io.target import read_target
 from fieldfit.types import InputError, Status
-from fieldfit.units import UM
 
 log = logging.getLogger(__name__)
 GAUGE = (
@@ -56,7 +55,7 @@ Parts = tuple[dict[str, Any], dict[str, Any], dict[str, str]]  # variables, coor
 def _from_shots(electrons: Sequence[Path], views: Sequence[Camera], entry: Imaging, refine: Refine) -> Parts:
     blocks = [open_product(path, "electrons") for path in electrons]
     light, bad, shots, pedestal = _good(blocks, refine.shots, electrons)
-    views = with_blurs(views, entry.optics, entry.grid.half_width_m, min(entry.setup.periods_um) * UM)
+    views = with_blurs(views, entry.optics, entry.grid.half_width_m, entry.setup.shortest)
     views = [replace(view, pedestal=float(own)) for view, own in zip(views, pedestal, strict=True)]
     found = refined_by_shots(views, light, bad, shots, entry, refine)
     if np.median(found.after.chi2) > OTHER_SHAPE:

@@ -83,9 +83,9 @@ def fit_shots(
     seen = block.photons(fine, every)
     loss = held_out_loss(fine.projector, seen, block.density(fine, parameters))
     ones = torch.ones(len(shots), len(fine.x))
-    none = torch.zeros(len(shots), 8, dtype=torch.float64)
+    none = torch.zeros(len(shots), dtype=torch.float64)
     unknown = torch.zeros(len(shots), int((volume.reported >= 0).sum()))
-    free = FreeShapes(ones, unknown, none[:, :7], none[:, 7], torch.zeros(len(shots), dtype=torch.long), loss, parameters)
+    free = FreeShapes(ones, unknown, none[:, None].repeat(1, 7), none, torch.zeros(len(shots), dtype=torch.long), loss, parameters)
     fringe = with_shapes(block, free, plain, fringe, starts, waves)
     # The envelope of a free shape is its base: there is nothing left to score, and it need not be the best Gaussian.
     final, sure = free.parameters.clone(), settled | (free.step > 0)

@@ -58,7 +58,7 @@ def _described(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]], entr
     share = np.array([float(part.share[0]) for part in opened])
     sights = np.array([sight_of(camera).direction.numpy() for camera in cameras])
     middle = [np.array(camera.lens) + part.mean[0].numpy() @ np.array([camera.up, camera.left]) for camera, part in zip(cameras, opened, strict=True)]
-    blurs = [blur_of(camera, entry.optics, entry.grid.half_width_m, min(entry.setup.periods_um) * UM) for camera in cameras]
+    blurs = [blur_of(camera, entry.optics, entry.grid.half_width_m, entry.setup.shortest) for camera in cameras]
     missing = (np.nan, np.nan, np.nan)
     return {
         "view_name": [camera.name for camera in cameras],

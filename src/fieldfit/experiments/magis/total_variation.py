@@ -36,19 +36,14 @@ def total_variation(
 ) -> Classical:
     """Each shot at the strength and the iteration at which its held-out photons are likeliest. counts: a `share` of the photons, pedestal included;
     good: 0 where a shot's pixel must not count. Stronger ones are tried as long as one of the shots gains."""
-    best: Classical | None = None
-    for strength in STRENGTHS:
-        found = stopped(_iterations(projector, lattice, counts, share, good, strength), held_out, share, MOST, PATIENCE, good)
-        better = torch.ones_like(found.loss, dtype=torch.bool) if best is None else found.loss < best.loss
+    tried = (stopped(_iterations(projector, lattice, counts, share, good, strength), held_out, share, MOST, PATIENCE, good) for strength in STRENGTHS)
+    best = next(tried)
+    for found in tried:
+        better = found.loss < best.loss
         if not better.any():
             break
-        old = found if best is None else best
-        best = Classical(
-            torch.where(better, found.density, old.density),
-            torch.where(better, found.iterations, old.iterations),
-            torch.where(better, found.loss, old.loss),
-        )
-    assert best is not None
+        pairs = ((found.density, best.density), (found.iterations, best.iterations), (found.loss, best.loss))
+        best = Classical(*(torch.where(better, new, old) for new, old in pairs))
     return best
 
 
@@ -60,8 +55,8 @@ def _iterations(projector: Projector, lattice: Correlated, counts: Tensor, share
     steps = mlem_iterations(projector.electrons, projector.pedestal, counts, share, good)
     density, mean = next(steps)
     while True:
-        risen = density / stiffness * projector.electrons.adjoint(good * counts / (share * mean))
-        density, edges = denoised(lattice, risen, density / stiffness, cost, edges)
+        loose = density / stiffness
+        density, edges = denoised(lattice, loose * projector.electrons.adjoint(good * counts / (share * mean)), loose, cost, edges)
         mean = (projector.electrons(density) + projector.pedestal[:, None]).clamp_min(LEAST)
         yield density, mean
 
