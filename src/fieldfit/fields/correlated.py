@@ -1,6 +1,6 @@
 """A random field on a lattice whose power spectrum the data teach: smooth where they are smooth, waves where they show waves.
 
-    u = F^-1 [ A(k) F[z] ],   z white noise: standard normal, one number a place of the box        (correlated field)
+    u = F^-1 [ A(k) z ],   z the modes of white noise: standard normal, one number a place of the box        (correlated field)
     A^2(k) <- A^2(k) ( a I(|k|) + sum |z|^2 ) / ( a + sum gamma ),   gamma = 1 - posterior variance of z
 
 The sums run over neighbouring wave vectors, as far apart as the cloud's own extent blurs them; gamma is how much of a mode the data
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from scipy.fft import next_fast_len
 from torch import Tensor
 
@@ -24,6 +24,7 @@ FALL = 6.0  # power law that the spectrum starts with, beyond the inverse of its
 OUTLIER = 3.0  # of a shell's typical power
 POOLED = 20.0  # modes that a shell's power counts for, beside a mode's own neighbourhood
 NEAR = 0.7  # width of the neighbourhood, in inverse lengths
+AXES = (1, 2, 3)  # of a batch of boxes
 STEEPEST = 30.0  # largest change of a power in one go
 
 
@@ -31,7 +32,9 @@ STEEPEST = 30.0  # largest change of a power in one go
 class Correlated:
     """size: places of the periodic box along each axis; step: between them [m]; place (sample): of each sample in the flattened box;
     layers: 1, or 2 where the samples are followed by as many half a step further along all axes; length [m]: over which the field is smooth;
-    wave_number (i, j, k) [rad/m] and twin (i, j, k): 2 where a mode of the half spectrum stands for its mirror image too."""
+    wave_number (i, j, k) [rad/m] and twin (i, j, k): 2 where a mode of the half spectrum stands for its mirror image too.
+
+    White noise is held by its modes (batch, i, j, k), F[noise] sqrt(twin / places), so that products of modes are those of the noise in space."""
 
     size: tuple[int, int, int]
     step: float
@@ -41,21 +44,23 @@ class Correlated:
     wave_number: Float[Tensor, "i j k"]
     twin: Float[Tensor, "i j k"]
 
-    def drawn(self, white: Float[Tensor, "batch x y z"], amplitude: Float[Tensor, "batch i j k"]) -> Float[Tensor, "sample batch"]:
-        """The field at the samples."""
-        spectrum = torch.fft.rfftn(white, dim=(1, 2, 3)) * amplitude
-        layers = [torch.fft.irfftn(spectrum * shift, s=self.size, dim=(1, 2, 3)).flatten(1)[:, self.place] for shift in self._shifts(white)]
-        return torch.cat(layers, 1).T.contiguous()
+    def modes(self, noise: Float[Tensor, "batch x y z"]) -> Complex[Tensor, "batch i j k"]:
+        """Of noise at the places of the box."""
+        return torch.fft.rfftn(noise, dim=AXES) * self._root
 
-    def adjoint(self, values: Float[Tensor, "sample batch"], amplitude: Float[Tensor, "batch i j k"]) -> Float[Tensor, "batch x y z"]:
+    def drawn(self, white: Complex[Tensor, "batch i j k"], amplitude: Float[Tensor, "batch i j k"]) -> Float[Tensor, "sample batch"]:
+        """The field at the samples."""
+        spectra = [white * (amplitude / self._root)]
+        if self.layers == 2:
+            spectra.append(spectra[0] * self._shift)
+        return torch.cat([torch.fft.irfftn(one, s=self.size, dim=AXES).flatten(1)[:, self.place] for one in spectra], 1).T.contiguous()
+
+    def adjoint(self, values: Float[Tensor, "sample batch"], amplitude: Float[Tensor, "batch i j k"]) -> Complex[Tensor, "batch i j k"]:
         """Adjoint of `drawn` in its white noise."""
-        total = torch.zeros((), dtype=values.dtype)
-        for part, shift in zip(values.chunk(self.layers), self._shifts(values), strict=True):
-            spectrum = torch.fft.rfftn(self._box(part), dim=(1, 2, 3))
-            total = total + torch.fft.irfftn(
-                spectrum * amplitude * (shift.conj() if isinstance(shift, Tensor) else shift), s=self.size, dim=(1, 2, 3)
-            )
-        return total
+        spectrum, *second = (torch.fft.rfftn(self._box(part), dim=AXES) for part in values.chunk(self.layers))
+        for other in second:
+            spectrum = spectrum + other * self._shift.conj()
+        return spectrum * (amplitude * self._root)
 
     def boxed(self, values: Float[Tensor, "sample batch"]) -> Float[Tensor, "several x y z"]:
         """Values at the samples in the box, each layer one of its own; zero elsewhere."""
@@ -77,13 +82,17 @@ class Correlated:
         box[:, self.place] = layer.T
         return box.reshape(-1, *self.size)
 
-    def _shifts(self, like: Tensor) -> list[Tensor | float]:
-        """Factors that move the field to each layer of samples."""
-        if self.layers == 1:
-            return [1.0]
+    @property
+    def _root(self) -> Float[Tensor, "i j k"]:
+        """What makes modes of a spectrum."""
+        return (self.twin / math.prod(self.size)).sqrt()
+
+    @property
+    def _shift(self) -> Complex[Tensor, "i j k"]:
+        """Factors that move a spectrum to the second layer of samples."""
         angles = [torch.fft.fftfreq(n) * math.pi for n in self.size[:2]] + [torch.fft.rfftfreq(self.size[2]) * math.pi]
         angle = angles[0][:, None, None] + angles[1][:, None] + angles[2]
-        return [1.0, torch.polar(torch.ones_like(angle), angle).to(torch.complex128 if like.dtype == torch.float64 else torch.complex64)]
+        return torch.polar(torch.ones_like(angle), angle)
 
 
 def correlated(index: Int[Tensor, "sample 3"], layers: int, step: float, length: float) -> Correlated:
@@ -107,20 +116,18 @@ def smooth_amplitude(field: Correlated, rms: float) -> Float[Tensor, "i j k"]:
 
 def learned(
     field: Correlated,
-    white: Float[Tensor, "batch x y z"],
-    probe: Float[Tensor, "batch x y z"],
-    drawn: Float[Tensor, "batch x y z"],
+    white: Complex[Tensor, "batch i j k"],
+    probe: Complex[Tensor, "batch i j k"],
+    drawn: Complex[Tensor, "batch i j k"],
     amplitude: Float[Tensor, "batch i j k"],
-) -> tuple[Float[Tensor, "batch x y z"], Float[Tensor, "batch i j k"]]:
+) -> tuple[Complex[Tensor, "batch i j k"], Float[Tensor, "batch i j k"]]:
     """(white noise, amplitude) after one update of the spectra, the field itself unchanged.
 
     drawn: samples of the posterior of the white noise; probe: the prior's part of what they were drawn from. Their correlation tells
     how much of a mode is not measured, with little noise where that is nearly all of it.
     """
-    places = math.prod(field.size)
-    spectra = [torch.fft.rfftn(part, dim=(1, 2, 3)) for part in (white, probe, drawn)]
-    modes, power = _near(field, spectra[0].abs().square() / places)
-    _, measured = _near(field, (spectra[1].conj() * (spectra[1] - spectra[2])).real / places)
+    modes, power = _near(field, white.abs().square() / field.twin)
+    _, measured = _near(field, (probe.conj() * (probe - drawn)).real / field.twin)
     gamma = (measured / modes).clamp(0, 1)
     own, seen = power, modes * gamma
     shell = torch.round(field.wave_number * field.length).long().flatten()
@@ -134,20 +141,14 @@ def learned(
         pooled = (_summed(shell, had * held) / (_summed(shell, of * held) + 1e-6))[shell].reshape(ratio.shape)
         factor = (POOLED * pooled.clamp(1 / STEEPEST, STEEPEST) + had) / (POOLED + of)
         factors.append(factor.clamp(1 / STEEPEST, STEEPEST))
-    factor = torch.stack(factors)
-    return torch.fft.irfftn(spectra[0] / factor.sqrt(), s=field.size, dim=(1, 2, 3)), amplitude * factor.sqrt()
+    root = torch.stack(factors).sqrt()
+    return white / root, amplitude * root
 
 
-def information(field: Correlated, white: Float[Tensor, "batch x y z"], response: Float[Tensor, "batch x y z"]) -> Float[Tensor, "batch i j k"]:
+def information(field: Correlated, white: Complex[Tensor, "batch i j k"], response: Complex[Tensor, "batch i j k"]) -> Float[Tensor, "batch i j k"]:
     """Of the data on each mode of the field: the diagonal, a mean over neighbours, of the operator that made `response` from random `white`."""
-    spectra = [torch.fft.rfftn(part, dim=(1, 2, 3)) for part in (white, response)]
-    modes, found = _near(field, (spectra[0].conj() * spectra[1]).real / math.prod(field.size))
+    modes, found = _near(field, (white.conj() * response).real / field.twin)
     return found / modes
-
-
-def damped(field: Correlated, white: Float[Tensor, "batch x y z"], known: Float[Tensor, "batch i j k"]) -> Float[Tensor, "batch x y z"]:
-    """White noise, each mode over 1 + what is known of it in units of the prior: the posterior's covariance, were that the same everywhere."""
-    return torch.fft.irfftn(torch.fft.rfftn(white, dim=(1, 2, 3)) / (1 + known), s=field.size, dim=(1, 2, 3))
 
 
 def _near(field: Correlated, values: Float[Tensor, "batch i j k"]) -> tuple[float, Float[Tensor, "batch i j k"]]:
@@ -156,9 +157,9 @@ def _near(field: Correlated, values: Float[Tensor, "batch i j k"]) -> tuple[floa
     window = torch.ones(())
     for width, n in zip(widths, field.size, strict=True):
         window = window[..., None] * torch.exp(-0.5 * (2 * math.pi * width * torch.fft.fftfreq(n)) ** 2)
-    spread = torch.fft.irfftn(values.to(torch.complex64), s=field.size, dim=(1, 2, 3)) * window
+    spread = torch.fft.irfftn(values.to(torch.complex64), s=field.size, dim=AXES) * window
     number = (2 * math.pi) ** 1.5 * math.prod(max(width, (2 * math.pi) ** -0.5) for width in widths)  # modes in a neighbourhood, one at least
-    return number, torch.fft.rfftn(spread, dim=(1, 2, 3)).real.clamp_min(0) * number
+    return number, torch.fft.rfftn(spread, dim=AXES).real.clamp_min(0) * number
 
 
 def _summed(shell: Int[Tensor, "mode"], values: Tensor) -> Tensor:

@@ -25,21 +25,14 @@ WAVE = 5  # k (3), a, b
 PARAMETERS = ENVELOPE + WAVE
 BELOW = ((1, 0), (2, 0), (2, 1))
 NORM = -1.5 * math.log(2 * math.pi)
+LEAST_MEAN, FURTHEST = 0.2, 2.6  # of a wave over a cube, where it is undone, and the k edge / 2 at which it has sunk to that
+SADDLE = 1.0  # w^T S^-1 w is never held to be larger: a cube far wider than the cloud draws neither
 
 
 def interpolation(points: Float[Tensor, "n 3"], nodes: int) -> SparseMap:
     """From `nodes`^3 nodes that fill [-1, 1]^3, edges included, to `points` (in half widths); beyond the box the edge's value holds."""
     (i, j, k), weights = around(points, nodes)
     return between((i * nodes + j) * nodes + k, weights, nodes**3)
-
-
-def whitened(shape: Float[Tensor, "batch 10"], x: Float[Tensor, "n 3"]) -> tuple[Tensor, Tensor, Tensor]:
-    """(u, d, L): u = L^T d (batch, n, 3) with d = x - c (batch, n, 3), in half widths, and L (batch, 3, 3)."""
-    chol = torch.diag_embed(shape[:, 4:7].exp())
-    for place, (i, j) in enumerate(BELOW):
-        chol = chol + torch.nn.functional.pad(shape[:, 7 + place, None, None], (j, 2 - j, i, 2 - i))
-    d = x[None] - shape[:, None, 1:4]
-    return d @ chol, d, chol
 
 
 def density(
@@ -53,9 +46,10 @@ def density(
     """Density at `x` in half widths [atoms per cubed half width]; free: exp(rho) there.
 
     edge > 0: its mean over a cube of that edge (in half widths). undo: instead the samples from which a cube of that edge, drawn at
-    each, makes the density again. Both to second order in edge / size, and exact in the wave, with v = edge^2 / 12 and P = L L^T:
-        mean(n_0)           = n_0 [1 + v (|P d|^2 - tr P) / 2]
-        mean(n_0 exp(ik.r)) = mean(n_0) prod_i sinc(k_i edge / 2) exp(i k.r - i v k.P d)
+    each, makes the density again. With the covariance S of n_0, v = edge^2 / 12, and v_i the derivative of -log sinc(k_i edge / 2) by k_i^2 / 2:
+        mean(n_0)           = n_0 of covariance S + v                                                                      (a cube as a Gaussian)
+        mean(n_0 exp(ik.r)) = prod_i sinc(k_i edge / 2) exp(ik.r) n_0(r + i w) of covariance S + v,   w_i = v_i k_i       (the saddle point)
+    and the same with -v and -w, over the sinc, for undo: to order (edge / size)^4, in the wave (edge / size)^2 (k edge)^2 / 60.
     """
     return _terms(shape, wave, x, free, edge, undo)[0]
 
@@ -90,18 +84,41 @@ def wave_mean(wave: Float[Tensor, "batch 5"], edge: float) -> Float[Tensor, "bat
 
 
 def _terms(shape: Tensor, wave: Tensor, x: Tensor, free: Tensor, edge: float, undo: bool) -> tuple[Tensor, ...]:
-    u, d, chol = whitened(shape, x)
-    smooth = free * torch.exp((shape[:, 0] + shape[:, 4:7].sum(1) + NORM)[:, None] - 0.5 * u.square().sum(2))
+    sign = -1 if undo else 1
+    d, chol = x[None] - shape[:, None, 1:4], _spread(_cholesky(shape), sign * edge**2 / 12) if edge else _cholesky(shape)
+    u = d @ chol
+    smooth = free * torch.exp((shape[:, 0] + chol.diagonal(dim1=1, dim2=2).log().sum(1) + NORM)[:, None] - 0.5 * u.square().sum(2))
     angle = wave[:, :3] @ x.T
     damped: Tensor | float = 1.0
     if edge:
-        spread = (-1 if undo else 1) * edge**2 / 12
-        steep = (u @ chol.transpose(1, 2)).square().sum(2)
-        smooth = smooth * (1 + 0.5 * spread * (steep - chol.square().sum((1, 2))[:, None]))
-        angle = angle - spread * (u @ (chol.transpose(1, 2) @ wave[:, :3, None]))[..., 0]
-        damped = 1 / wave_mean(wave, edge).clamp_min(0.2) if undo else wave_mean(wave, edge)
+        away = chol.transpose(1, 2) @ (sign * _curvature(wave[:, :3] * (edge / 2)) * edge**2 / 4 * wave[:, :3])[..., None]
+        angle = angle - (u @ away)[..., 0]
+        mean = wave_mean(wave, edge)
+        damped = (1 / mean.clamp_min(LEAST_MEAN) if undo else mean) * torch.exp(0.5 * away.square().sum(1).clamp_max(SADDLE))
     cosine, sine = damped * angle.cos(), damped * angle.sin()
     return smooth * (1 + wave[:, 3, None] * cosine - wave[:, 4, None] * sine), smooth, u, d, chol, cosine, sine
+
+
+def _cholesky(shape: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 3 3"]:
+    """L."""
+    chol = torch.diag_embed(shape[:, 4:7].exp())
+    for place, (i, j) in enumerate(BELOW):
+        chol = chol + torch.nn.functional.pad(shape[:, 7 + place, None, None], (j, 2 - j, i, 2 - i))
+    return chol
+
+
+def _spread(chol: Float[Tensor, "batch 3 3"], variance: float) -> Float[Tensor, "batch 3 3"]:
+    """L of a Gaussian whose covariance is wider by `variance` along every axis, or narrower, by a half at most."""
+    values, vectors = torch.linalg.eigh((chol @ chol.transpose(1, 2)).double())
+    values = values / (1 + variance * values).clamp_min(0.5)
+    wider: Tensor = torch.linalg.cholesky(vectors * values[:, None] @ vectors.transpose(1, 2))
+    return wider.to(chol.dtype)
+
+
+def _curvature(x: Tensor) -> Tensor:
+    """Minus the derivative of log sinc(x) = log(sin(x) / x) by x, over x: 1/3 at zero."""
+    far = x.abs().clamp(0.1, FURTHEST)
+    return torch.where(x.abs() < 0.1, 1 / 3 + x.square() / 45, (1 / far - 1 / far.tan()) / far)
 
 
 class Fringed(Field):

@@ -3,7 +3,8 @@
     F = J diag(1 / mean) J^T,   g = J (counts - mean) / mean,   (F + lambda diag F) step = g
 
 For Poisson counts F is the expected information (Fisher 1925), so that its inverse at the optimum is the Cramer-Rao covariance.
-Damping after Marquardt, J. SIAM 11, 431 (1963).
+Damping after Marquardt, J. SIAM 11, 431 (1963), raised and lowered after Nielsen (IMM-REP-1999-05, Technical University of Denmark): by how much of
+the gain that was predicted has come true.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ Model = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Means = Callable[[Tensor, Tensor], Tensor]
 
 REUSE = 5.0  # standard deviations: after a shorter step the slopes of the step before still serve (the chord method)
+LOWERED = 0.2  # the damping by that much at most, in one step
 TINY = 1e-9  # counts: keeps pixels without light and without pedestal out of 0/0
 
 
@@ -45,11 +47,13 @@ def fit_poisson(
 
     model(parameters, members) -> (mean (m, datum), slopes (m, parameter, datum)) for the members still at work; a mean <= 0 is refused.
     means(parameters, members) -> mean alone, where that is much cheaper: slopes are then computed anew only after a step longer than REUSE.
-    A member has converged when its next full step is shorter than `tolerance` standard deviations (step^T F step < tolerance^2).
+    A member has converged when its next full step is shorter than `tolerance` standard deviations: step^T F step < tolerance^2 max(1, chi2), those
+    of parameters whose model does not fit being wider (Wedderburn, Biometrika 61, 439 (1974)).
     """
     parameters = start.clone()
     loss = torch.full((len(start),), torch.inf, dtype=start.dtype, device=start.device)
-    damping = torch.full_like(loss, 1e-2)
+    damping, raised = torch.full_like(loss, 1e-2), torch.full_like(loss, 2.0)
+    predicted = torch.full_like(loss, torch.nan)  # gain of the trial
     converged = torch.zeros_like(loss, dtype=torch.bool)
     working = torch.arange(len(start), device=start.device)
     trial = parameters.clone()
@@ -69,6 +73,7 @@ def fit_poisson(
         new = torch.where((mean > 0).all(-1) & torch.isfinite(new), new, torch.inf)
         better = torch.isfinite(new) & (new <= loss[working])
         gained = working[better]
+        come_true = ((loss[working] - new) / predicted[working]).nan_to_num(0.5)
         if len(gained):
             all_better = len(gained) == len(working)  # then nothing needs copying
             kept = (mean if all_better else mean[better]).clamp(min=TINY)
@@ -79,14 +84,19 @@ def fit_poisson(
             information[gained] = (weighted @ slope.transpose(1, 2)).to(information.dtype)
             gradient[gained] = (weighted @ residual[..., None].to(slope.dtype))[..., 0].to(gradient.dtype)
             chi2[gained] = (residual.square() / kept).sum(-1) / max(1, counts.shape[1] - start.shape[1])
-        damping[working] = torch.where(better, damping[working] * 0.2, damping[working] * 8).clamp(1e-9, 1e9)
+        damping[working] *= torch.where(better, (1 - (2 * come_true - 1) ** 3).clamp(LOWERED, 1), raised[working])
+        raised[working] = torch.where(better, 2.0, 2 * raised[working])
         full = _solve(information[working], gradient[working], torch.zeros_like(damping[working]))
         square[working] = torch.where(better, (full * gradient[working]).sum(-1).abs(), torch.inf)
-        converged[working] = torch.isfinite(loss[working]) & ((full * gradient[working]).sum(-1).abs() < tolerance**2)
+        allowed = tolerance**2 * chi2[working].clamp(min=1)
+        converged[working] = torch.isfinite(loss[working]) & ((full * gradient[working]).sum(-1).abs() < allowed)
         working = working[~converged[working] & (damping[working] < 1e8)]
         if not len(working):
             break
-        trial[working] = parameters[working] + _solve(information[working], gradient[working], damping[working])
+        step = _solve(information[working], gradient[working], damping[working])
+        trial[working] = parameters[working] + step
+        diagonal = information[working].diagonal(dim1=-2, dim2=-1)
+        predicted[working] = 0.5 * (step * (damping[working, None] * diagonal * step + gradient[working])).sum(-1)
     return Scored(parameters, covariance_of(information), loss, chi2, converged)
 
 

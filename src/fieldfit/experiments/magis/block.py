@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldfit.config import DensityFit
-from fieldfit.experiments.magis.envelopes import ROUGH, drawn, scored
+from fieldfit.experiments.magis.envelopes import ROUGH, SCORING_STEPS, drawn, scored
 from fieldfit.experiments.magis.iterative import joined
 from fieldfit.experiments.magis.shape import Photons, Shape, fit_shape
 from fieldfit.experiments.magis.volume import Lattice, Volume
@@ -37,9 +37,9 @@ class Block:
         """Envelope and fringe on a lattice, nowhere negative."""
         return drawn(lattice, self.volume.half_width, parameters, None).clamp_min(0).T.contiguous()
 
-    def scored(self, photons: Photons, start: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    def scored(self, photons: Photons, start: Tensor, number: int, steps: int = SCORING_STEPS) -> tuple[Tensor, Tensor]:
         """`scored` on the turned lattice, roughly."""
-        return scored(self.volume.turned, self.volume.half_width, photons.fitted, photons.good, 1 - photons.share, start, None, number, ROUGH)
+        return scored(self.volume.turned, self.volume.half_width, photons.fitted, photons.good, 1 - photons.share, start, None, number, ROUGH, steps)
 
     def shaped(self, lattice: Lattice, members: Tensor, base: Tensor, rival: Tensor | None = None) -> Shape:
         """Free shapes of some shots on `base` (sample, shot), a few at a time. rival (shot): see fit_shape."""

@@ -18,6 +18,7 @@ from fieldfit.fitting.fisher import fit_poisson
 from fieldfit.forward.imaging import light
 
 SCORING_STEPS = 25
+WAVE_STEPS = 15  # within which a wave settles, or is none
 TOLERANCE = 0.03  # standard deviations
 ROUGH = 0.2  # the same for what is scored again later
 
@@ -69,6 +70,7 @@ def scored(
     free: Tensor | None,
     number: int,
     tolerance: float,
+    steps: int = SCORING_STEPS,
 ) -> tuple[Float[Tensor, "shot 15"], Bool[Tensor, "shot"]]:
     """(parameters, converged): the first `number` parameters at their likeliest, by Fisher scoring on a `share` of the photons.
 
@@ -82,11 +84,11 @@ def scored(
         return torch.cat([some, start[members, number:]], 1), None if free is None else free[members]
 
     def model(some: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        value, by = sampled(lattice, half_width, *whole(some, members))
-        columns = torch.cat([value[:, None], by[:, :number]], 1)
+        columns = sampled(lattice, half_width, *whole(some, members))[1][:, :number]
         seen = share * light(projector, columns.reshape(-1, columns.shape[-1]).T.contiguous())
-        seen = seen.T.reshape(len(some), number + 1, -1)
-        return mean_of(seen[:, 0], members), seen[:, 1:] * use[members, None] if masked else seen[:, 1:]
+        seen = seen.T.reshape(len(some), number, -1)
+        # The density's slope by the logarithm of the atoms is the density.
+        return mean_of(seen[:, 0], members), seen * use[members, None] if masked else seen
 
     def means(some: Tensor, members: Tensor) -> Tensor:
         return mean_of(share * light(projector, drawn(lattice, half_width, *whole(some, members)).T.contiguous()).T, members)
@@ -95,7 +97,7 @@ def scored(
         mean = (seen + share * projector.pedestal).double().clamp_min(LEAST)
         return torch.where(use[members] > 0, mean, 1.0) if masked else mean
 
-    found = fit_poisson(model, torch.where(use > 0, counts.T, 1.0).double(), start[:, :number].clone(), SCORING_STEPS, tolerance, means)
+    found = fit_poisson(model, torch.where(use > 0, counts.T, 1.0).double(), start[:, :number].clone(), steps, tolerance, means)
     return torch.cat([found.parameters, start[:, number:]], 1), found.converged
 
 

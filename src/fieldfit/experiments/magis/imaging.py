@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fieldfit.config import DensityFit
 from fieldfit.experiments.magis.block import Block
-from fieldfit.experiments.magis.envelopes import TOLERANCE, drawn, scored, started, with_amplitude
+from fieldfit.experiments.magis.envelopes import TOLERANCE, WAVE_STEPS, drawn, scored, started, with_amplitude
 from fieldfit.experiments.magis.free_shapes import DARK, MARGIN, FreeShapes, with_shapes
 from fieldfit.experiments.magis.shape import fitted_loss, held_out_loss
 from fieldfit.experiments.magis.start import Moments, Wave
@@ -113,7 +113,7 @@ def _with_waves(block: Block, plain: Tensor, settled: Tensor, waves: Sequence[Wa
 
     def fitted(members: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         photons = block.photons(turned, members)
-        return block.scored(photons, with_amplitude(block.volume, photons.fitted, photons.good, 1 - photons.share, start), PARAMETERS)
+        return block.scored(photons, with_amplitude(block.volume, photons.fitted, photons.good, 1 - photons.share, start), PARAMETERS, WAVE_STEPS)
 
     waved, moved = fitted(tried, plain[tried])
     # A wave that one view sees alone may as well be its mirror image: the photons of all views choose.

@@ -13,10 +13,10 @@ at which the photons that are never fitted are likeliest.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from fieldfit.fields.correlated import Correlated, damped, information, learned, smooth_amplitude
+from fieldfit.fields.correlated import Correlated, information, learned, smooth_amplitude
 from fieldfit.fields.positive import positive, positive_slope
 from fieldfit.fitting.conjugate import conjugate_gradients
 from fieldfit.fitting.fit import generator_of
@@ -29,6 +29,7 @@ TOLERANCE, STD_TOLERANCE = 1e-2, 3e-3
 SAMPLES = 4  # of the posterior, for the standard deviation
 STUDENT = 1.14  # a standard deviation from so few samples holds 63 % of the errors; so many times as much holds 68 % (Student 1908)
 HALVINGS = 8
+GAIN = 1.0  # log-likelihood of the held-out photons: a step that gains less is no reason for another
 TRIED = 3  # steps after which a base that leads nowhere is given up
 LEAST = 1e-6  # electrons: a mean is never below
 
@@ -47,12 +48,12 @@ class Photons:
 @dataclass(frozen=True)
 class Shape:
     """density (sample, shot) [m-3]; held_out (shot): minus log-likelihood of the held-out photons; step (shot): the one that was kept,
-    0 where the base is better than any shape; white (shot, x, y, z), amplitude (shot, i, j, k): u is their field."""
+    0 where the base is better than any shape; white, amplitude (shot, i, j, k): u is their field."""
 
     density: Float[Tensor, "sample shot"]
     held_out: Float[Tensor, "shot"]
     step: Int[Tensor, "shot"]
-    white: Float[Tensor, "shot x y z"]
+    white: Complex[Tensor, "shot i j k"]
     amplitude: Float[Tensor, "shot i j k"]
 
     def of(self, some: Tensor) -> "Shape":
@@ -112,18 +113,18 @@ def fit_shape(
     """Fit the shape on `base` [m-3], positive. seeds: of the posterior samples, a number a shot; steps: Gauss-Newton steps at most, each of
     `solver_steps` of conjugate gradients; rms: of u before anything is learned; rival: held-out loss of another answer.
 
-    A shot whose held-out photons have not gained for two steps in a row is done, and one that is behind its rival after TRIED steps.
+    A shot whose held-out photons have not gained a GAIN for two steps in a row is done, and one that is behind its rival after TRIED steps.
     """
     shots = base.shape[1]
     generators = [generator_of(seed) for seed in seeds]
-    z = base.new_zeros(shots, *field.size)
     amplitude = smooth_amplitude(field, rms).expand(shots, -1, -1, -1).clone()
+    z = torch.zeros_like(amplitude, dtype=torch.complex64)
     kept, kept_amplitude = z.clone(), amplitude.clone()
     step_kept = torch.zeros(shots, dtype=torch.long)
     best, waited = held_out_loss(projector, photons, base), torch.zeros(shots, dtype=torch.long)
 
     def objective(white: Tensor, density: Tensor) -> Tensor:
-        return fitted_loss(projector, photons, density) + 0.5 * white.double().square().flatten(1).sum(1)
+        return fitted_loss(projector, photons, density) + 0.5 * _product(white, white)
 
     u = field.drawn(z, amplitude)
     for step in range(1, steps + 1):
@@ -143,7 +144,8 @@ def fit_shape(
         density = torch.where(worse, posterior.density, density)
         score = held_out_loss(projector, photons, density)
         better = score < best
-        best, waited = torch.where(better, score, best), torch.where(better, 0, waited + 1)
+        waited = torch.where(score < best - GAIN, 0, waited + 1)
+        best = torch.where(better, score, best)
         step_kept = torch.where(better, step, step_kept)
         if learns:
             z, amplitude = learned(field, z, probe, found[shots:], amplitude)
@@ -174,16 +176,20 @@ def shape_errors(
     shots, amplitude = base.shape[1], shape.amplitude
     generators = [generator_of(-1 - seed) for seed in seeds]  # not the numbers that the fit has used
     posterior = _Posterior(projector, field, photons, base, field.drawn(shape.white, amplitude), amplitude, generators)
-    right = torch.cat([posterior.white(posterior.slope * one) for one in by])
+    right = torch.cat([field.adjoint(posterior.slope * one, amplitude) for one in by])
     probe, samples = posterior.sample(SAMPLES)
     found = posterior.solved(torch.cat([samples, right]), STD_STEPS, STD_TOLERANCE)
     scatter = field.drawn(found[: len(samples)], amplitude.repeat(SAMPLES, 1, 1, 1)).reshape(len(base), SAMPLES, shots)
-    measured = (probe * (probe - found[: len(samples)])).double().flatten(1).sum(1).reshape(SAMPLES, shots).mean(0)
+    measured = _product(probe, probe - found[: len(samples)]).reshape(SAMPLES, shots).mean(0)
     known = found[len(samples) :]
-    by_atoms = back_projected(projector, posterior.weights(known) * posterior.seen(known)) * posterior.share
+    by_atoms = posterior.share * back_projected(projector, posterior.over(len(known))[2] * posterior.seen(known))
     atoms = (posterior.density / projector.volume).repeat(1, len(by))
-    variance = (right * known).double().flatten(1).sum(1) + (atoms * by_atoms.square()).double().sum(0)
+    variance = _product(right, known) + (atoms * by_atoms.square()).double().sum(0)
     return Errors(posterior.slope[:, None] * scatter, variance.reshape(len(by), shots).sqrt(), measured)
+
+
+def _product(a: Complex[Tensor, "batch i j k"], b: Complex[Tensor, "batch i j k"]) -> Float[Tensor, "batch"]:
+    return (a.conj() * b).real.double().flatten(1).sum(1)
 
 
 def std_of(samples: Float[Tensor, "voxel number"]) -> Float[Tensor, "voxel"]:
@@ -199,11 +205,12 @@ class _Posterior:
     ) -> None:
         self.projector, self.field, self.photons, self.amplitude, self.generators = projector, field, photons, amplitude, generators
         self.share = 1 - photons.share
+        self._over: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         self.density, self.slope = base * positive(u), base * positive_slope(u)
         self.mean = self.share * (light(projector, self.density) + projector.pedestal[:, None]).clamp_min(LEAST)
         self.weight = photons.good / self.mean
         # What the photons tell of each mode, from their response to one random field: the solver needs it rough, but from the first step on.
-        random, flat = self.noise(1, *field.size), torch.ones_like(amplitude)
+        random, flat = field.modes(self.noise(1, *field.size)), torch.ones_like(amplitude)
         response = self.slope * back_projected(projector, self.weight * light(projector, self.slope * field.drawn(random, flat)))
         self.known = amplitude.square() * self.share**2 * information(field, random, field.adjoint(response, flat))
 
@@ -212,40 +219,40 @@ class _Posterior:
         drawn = [torch.randn(size, generator=generator, device=generator.device) for _ in range(number) for generator in self.generators]
         return torch.stack(drawn).to(self.projector.pedestal.device)
 
-    def weights(self, white: Tensor) -> Tensor:
-        return self.weight.repeat(1, len(white) // len(self.amplitude))
+    def over(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(amplitude, slope of the electrons, weight) of as many members, all shots once or several times over."""
+        if batch not in self._over:
+            times = batch // len(self.amplitude)
+            self._over[batch] = self.amplitude.repeat(times, 1, 1, 1), self.share * self.slope.repeat(1, times), self.weight.repeat(1, times)
+        return self._over[batch]
 
-    def seen(self, white: Float[Tensor, "batch x y z"]) -> Float[Tensor, "pixel batch"]:
+    def seen(self, white: Complex[Tensor, "batch i j k"]) -> Float[Tensor, "pixel batch"]:
         """J: electrons."""
-        times = len(white) // len(self.amplitude)
-        return self.share * light(self.projector, self.slope.repeat(1, times) * self.field.drawn(white, self.amplitude.repeat(times, 1, 1, 1)))
+        amplitude, slope, _ = self.over(len(white))
+        return light(self.projector, slope * self.field.drawn(white, amplitude))
 
-    def white(self, values: Float[Tensor, "sample batch"]) -> Float[Tensor, "batch x y z"]:
-        """From values at the samples to the white noise."""
-        return self.field.adjoint(values, self.amplitude.repeat(values.shape[1] // len(self.amplitude), 1, 1, 1))
-
-    def back(self, pixels: Float[Tensor, "pixel batch"]) -> Float[Tensor, "batch x y z"]:
+    def back(self, pixels: Float[Tensor, "pixel batch"]) -> Complex[Tensor, "batch i j k"]:
         """Adjoint of `seen`."""
-        slopes = self.slope.repeat(1, pixels.shape[1] // len(self.amplitude))
-        return self.white(self.share * slopes * back_projected(self.projector, pixels))
+        amplitude, slope, _ = self.over(pixels.shape[1])
+        return self.field.adjoint(slope * back_projected(self.projector, pixels), amplitude)
 
-    def gradient(self) -> Float[Tensor, "shot x y z"]:
+    def gradient(self) -> Complex[Tensor, "shot i j k"]:
         """Of the fitted photons' log-likelihood."""
         return self.back(self.weight * (self.photons.fitted - self.mean))
 
-    def sample(self, number: int) -> tuple[Float[Tensor, "batch x y z"], Float[Tensor, "batch x y z"]]:
+    def sample(self, number: int) -> tuple[Complex[Tensor, "batch i j k"], Complex[Tensor, "batch i j k"]]:
         """(the prior's part, all) of right-hand sides whose solutions are samples of the posterior, less its mean."""
-        probe = self.noise(number, *self.field.size)
+        probe = self.field.modes(self.noise(number, *self.field.size))
         # Photons scatter by their mean, atoms by theirs; an atom's light is seen in several pixels at once.
         lumps = self.noise(number, len(self.density)).T * (self.density / self.projector.volume).sqrt().repeat(1, number)
         atoms = self.share * light(self.projector, lumps)
         photons = self.noise(number, len(self.mean)).T * self.mean.sqrt().repeat(1, number)
-        return probe, probe + self.back(self.weights(probe) * (photons + atoms))
+        return probe, probe + self.back(self.over(len(probe))[2] * (photons + atoms))
 
-    def solved(self, right: Float[Tensor, "batch x y z"], steps: int, tolerance: float) -> Float[Tensor, "batch x y z"]:
-        known = self.known.repeat(len(right) // len(self.amplitude), 1, 1, 1)
+    def solved(self, right: Complex[Tensor, "batch i j k"], steps: int, tolerance: float) -> Complex[Tensor, "batch i j k"]:
+        known, (_, _, weight) = 1 + self.known.repeat(len(right) // len(self.amplitude), 1, 1, 1), self.over(len(right))
 
         def operator(white: Tensor) -> Tensor:
-            return white + self.back(self.weights(white) * self.seen(white))
+            return white + self.back(weight * self.seen(white))
 
-        return conjugate_gradients(operator, right, steps, tolerance, lambda residual: damped(self.field, residual, known))
+        return conjugate_gradients(operator, right, steps, tolerance, lambda residual: residual / known)

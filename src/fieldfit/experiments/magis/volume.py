@@ -36,7 +36,7 @@ DIM = 0.012  # of the peak light: exp(-z^2 / 2) at z = 3
 STEEP = 0.9  # |k| h above which the fine lattice is interlaced with a second one, half a voxel off along x, y and z: it lies along the axes
 PIXELS_A_PERIOD = 7.0  # binned pixels that a fringe period must span at least; a sinc(1/7) costs 3 % of contrast
 STEP_OF_WAVE = 2.0  # |k| h of the turned lattice
-STEPS_OF_SIZE = 6.0  # of the turned lattice, in the envelope's smallest standard deviation
+STEPS_OF_SIZE = 5.0  # of the turned lattice, in the envelope's smallest standard deviation
 MOST_OF_SIZE = 10.0  # of its steps there, whatever ghosts remain: some 3e5 samples
 TURNS = 500  # orientations that are tried
 ORDERS = np.array([order for order in itertools.product(range(-3, 4), repeat=3) if any(order)])  # of the ghosts that are looked at
