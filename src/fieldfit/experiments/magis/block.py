@@ -34,8 +34,12 @@ class Block:
         return Photons(self.fitted[at], self.held_out[at], self.options.held_out, self.good[at])
 
     def density(self, lattice: Lattice, parameters: Float[Tensor, "shot 15"]) -> Float[Tensor, "sample shot"]:
-        """Envelope and fringe on a lattice, nowhere negative."""
-        return drawn(lattice, self.volume.half_width, parameters, None).clamp_min(0).T.contiguous()
+        """Envelope and fringe on a lattice: samples of a deep fringe may be negative, what is drawn is not."""
+        return drawn(lattice, self.volume.half_width, parameters, None).T.contiguous()
+
+    def base(self, lattice: Lattice, parameters: Float[Tensor, "shot 15"]) -> Float[Tensor, "sample shot"]:
+        """The same for a free shape, nowhere negative."""
+        return self.density(lattice, parameters).clamp_min(0)
 
     def scored(self, photons: Photons, start: Tensor, number: int, steps: int = SCORING_STEPS) -> tuple[Tensor, Tensor]:
         """`scored` on the turned lattice, roughly."""

@@ -18,7 +18,7 @@ from fieldfit.experiments.magis.envelopes import drawn
 from fieldfit.experiments.magis.iterative import mlem, mlem_iterations
 from fieldfit.experiments.magis.shape import LEAST, Shape, held_out_loss, lumps_gain, shape_errors, std_of
 from fieldfit.experiments.magis.start import Moments, Wave
-from fieldfit.experiments.magis.volume import Lattice, on_reported
+from fieldfit.experiments.magis.volume import STEP_OF_WAVE, Lattice, on_reported
 from fieldfit.fields.fringed import ENVELOPE
 from fieldfit.forward.imaging import light
 
@@ -71,9 +71,15 @@ def with_shapes(block: Block, free: FreeShapes, plain: Tensor, fringe: Tensor, s
     volume, fine = block.volume, block.volume.fine
     waved, fringe, every = fringe, fringe.clone(), torch.arange(len(plain))
     undrawn = torch.tensor([wave is not None for wave in waves]) & ~fringe
-    wanted = torch.nonzero(_wanted(block, free.parameters) | undrawn).flatten()
+    pitch = fine.projector.pitch / volume.half_width
+    too_fine = fringe & (free.parameters[:, ENVELOPE : ENVELOPE + 3].norm(dim=1) * pitch > STEP_OF_WAVE)
+    if too_fine.any():
+        log.warning(
+            "%d shots have fringes finer than 2.5 voxels: no free shape, which could not draw them; a finer `grid` could", int(too_fine.sum())
+        )
+    wanted = torch.nonzero((_wanted(block, free.parameters) | undrawn) & ~too_fine).flatten()
     if len(wanted):
-        own, base, photons = free.parameters[wanted], block.density(fine, free.parameters[wanted]), block.photons(fine, wanted)
+        own, base, photons = free.parameters[wanted], block.base(fine, free.parameters[wanted]), block.photons(fine, wanted)
         view = fine.projector.electrons, fine.projector.pedestal
         classical = mlem(*view, photons.fitted, photons.held_out, 1 - photons.share, good=photons.good).loss
         found = block.shaped(fine, wanted, base, classical)
@@ -92,7 +98,7 @@ def with_shapes(block: Block, free: FreeShapes, plain: Tensor, fringe: Tensor, s
     size = torch.tensor([math.sqrt(max(start.covariance.trace() / 3, 0)) for start in starts]) / volume.half_width
     doubtful = every[fringe & (free.step > 0) & (free.parameters[:, ENVELOPE : ENVELOPE + 3].norm(dim=1) * size < GRID_CAN)]
     if len(doubtful):
-        base = block.density(fine, plain[doubtful])
+        base = block.base(fine, plain[doubtful])
         fringe[doubtful[free.take(block, doubtful, block.shaped(fine, doubtful, base), base, plain[doubtful], -MARGIN)]] = False
     return fringe
 
@@ -101,7 +107,7 @@ def _wanted(block: Block, parameters: Tensor) -> Tensor:
     """Whether a free shape is worth fitting: a glance on the smaller lattice says so, or residuals of what that cannot carry, a fine wave for one."""
     every, fine = torch.arange(len(parameters)), block.volume.fine
     lattice = min(block.volume.turned, fine, key=lambda lattice: len(lattice.x))
-    base = block.density(lattice, parameters)
+    base = block.base(lattice, parameters)
     glance = block.glance(lattice, every, base)
     photons = block.photons(fine, every)
     seen, share = light(fine.projector, block.density(fine, parameters)), 1 - photons.share

@@ -65,8 +65,9 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
     atoms = density[0].clamp_min(0)
     shapes = _shapes(lattice.x, atoms)
     extra = _wavefront(lattice.x, p, density, by) if number == PARAMETERS else by[0, :0]
-    columns = torch.cat([by[0, :number], extra, atoms * shapes.at(lattice.x)]).T.contiguous()
-    mean = (light(projector, atoms[:, None])[:, 0] + projector.pedestal).clamp_min(LEAST)
+    columns = torch.cat([by[0, :number], extra, density[0] * shapes.at(lattice.x)]).T.contiguous()
+    # Samples that the fringe makes negative are drawn as they are, as in the fit; as counts of atoms they are none.
+    mean = (light(projector, density.T)[:, 0] + projector.pedestal).clamp_min(LEAST)
     jacobian = light(projector, columns)
     scale = (jacobian.square() * (good / mean)[:, None]).double().sum(0).sqrt().clamp_min(1e-30)
     jacobian = (jacobian / scale.float()) * (good / mean.sqrt())[:, None]
@@ -93,7 +94,7 @@ def derived(volume: Volume, fitted: Fitted, member: int, counts: Float[Tensor, "
         # A thousandth of a Gaussian lies beyond the lattice: half a standard deviation.
         alone = torch.cat([p[:, : PARAMETERS - 2], torch.zeros_like(p[:, PARAMETERS - 2 :])], 1)
         by_atoms = projector.volume * columns.double().sum(0)[main]
-        values["atom_number"] = atoms.double().sum() * p[0, 0].exp() / drawn(lattice, half, alone, None).double().sum()
+        values["atom_number"] = density.double().sum() * p[0, 0].exp() / drawn(lattice, half, alone, None).double().sum()
         stds["atom_number"] = (by_atoms @ covariance @ by_atoms).sqrt()
     near = (jacobian * scale.float())[:, main]
     used = torch.where(good > 0, counts, mean)

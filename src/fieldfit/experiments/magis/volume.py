@@ -3,7 +3,7 @@
 Two lattices. `fine` has the reported voxels: free shapes and classical reconstructions live there. `turned` is coarser and serves
 envelope and fringe. A wave exp(ik.r) on a lattice has ghosts exp(i(k + G).r), G the lattice's own wave vectors, damped only by the squares
 that are drawn; a view sees a ghost only if its line of sight is perpendicular to k + G within 1 / size of the cloud (projection-slice).
-So the lattice is turned until no view sees one: a wave is then exact at three samples a period, where the voxels along
+So the lattice is turned until no view sees one: a wave is then exact at 2.5 samples a period, where the voxels along
 the axes lose (k h)^4 of its contrast.
 """
 
@@ -35,7 +35,7 @@ SILHOUETTE_SIGMA = {WINDOW: 5.0, WIDE: 3.0}
 DIM = 0.012  # of the peak light: exp(-z^2 / 2) at z = 3
 STEEP = 0.9  # |k| h above which the fine lattice is interlaced with a second one, half a voxel off along x, y and z: it lies along the axes
 PIXELS_A_PERIOD = 7.0  # binned pixels that a fringe period must span at least; a sinc(1/7) costs 3 % of contrast
-STEP_OF_WAVE = 2.0  # |k| h of the turned lattice
+STEP_OF_WAVE = 2.5  # |k| h of the turned lattice
 STEPS_OF_SIZE = 5.0  # of the turned lattice, in the envelope's smallest standard deviation
 MOST_OF_SIZE = 10.0  # of its steps there, whatever ghosts remain: some 3e5 samples
 TURNS = 500  # orientations that are tried
