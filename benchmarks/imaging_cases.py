@@ -13,8 +13,9 @@ import xarray as xr
 
 from fieldfit.calibration.frames import calibrated, stated
 from fieldfit.config import Grid, Imaging, SimulateShots
-from fieldfit.experiments.magis.start import Moments, Wave, moments, strongest_wave, views_of
-from fieldfit.experiments.magis.volume import Volume, volume_of
+from fieldfit.experiments.magis import densities
+from fieldfit.experiments.magis.start import Moments, Wave
+from fieldfit.experiments.magis.volume import Volume
 from fieldfit.forward.imaging import pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.io.cameras import frame_sizes, read_cameras
@@ -102,13 +103,7 @@ def simulated(name: str, folder: Path, seed: int, shots: int) -> Case:
 
 
 def prepared(case: Case, entry: Imaging) -> Prepared:
-    """Starts, waves, lattices and projectors: once a block, whatever the method."""
-    views = views_of(case.cameras)
-    light = np.where(case.bad, 0.0, case.electrons)
-    pedestal = np.array([camera.pedestal for camera in case.cameras])[:, None, None]
-    photons = np.where(case.bad, 0.0, np.rint(case.electrons + pedestal).clip(min=0))
-    starts = [moments(views, image, ~case.bad, entry.photons_per_atom) for image in light]
-    waves = [strongest_wave(views, image, total, start) for image, total, start in zip(light, photons, starts, strict=True)]
-    volume = volume_of(case.cameras, light, case.bad, starts, waves, case.grid, entry.photons_per_atom)
-    counts = pixels_of(volume.fine.projector, torch.from_numpy(photons).to(torch.float32))
-    return Prepared(volume, counts, torch.ones_like(counts), starts, waves)
+    """As the density step starts."""
+    given = densities.prepared(case.cameras, case.electrons, case.bad, case.shots, entry.model_copy(update={"grid": case.grid}))
+    counts = pixels_of(given.volume.fine.projector, torch.from_numpy(given.counts).to(torch.float32))
+    return Prepared(given.volume, counts, torch.ones_like(counts), given.starts, given.waves)

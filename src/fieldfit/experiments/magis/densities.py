@@ -12,7 +12,7 @@ from fieldfit.experiments.magis.classical import gaussian, voxel_values
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
 from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.precision import derived
-from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of, wave_at
+from fieldfit.experiments.magis.start import Moments, Wave, least_contrast, moments, strongest_wave, views_of, wave_at
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid, volume_of
 from fieldfit.fields.fringed import Fringed
 from fieldfit.fields.networks import Network
@@ -27,6 +27,18 @@ TOGETHER = 16  # shots fitted at once: bounds the memory, whatever the block's l
 SCALARS = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront", "view_shift")
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every method starts from. counts (shot, view, row, column): electrons, pedestal included, zero in bad pixels; starts, waves (shot); least
+    (shot): `least_contrast`."""
+
+    volume: Volume
+    counts: np.ndarray
+    starts: list[Moments]
+    waves: list[Wave | None]
+    least: list[float]
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,24 @@ def densities(
     electrons: (shot, view, row, column) above the pedestal; bad: (view, row, column), in all shots; hit: (shot, view, row, column), in one
     shot, whose electrons are stand-ins; shots: their numbers.
     """
+    given = prepared(cameras, electrons, bad, shots, entry)
+    volume = moved(given.volume, device_of("cpu" if entry.fit.method == "abel" else entry.device))
+    parts, fields = [], []
+    for first in range(0, len(shots), TOGETHER):
+        at = slice(first, first + TOGETHER)
+        part, field = _together(volume, given.counts[at], None if hit is None else hit[at], shots[at], given.starts[at], given.waves[at], entry)
+        parts.append(part)
+        fields.append(field)
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    values["least_contrast"] = np.array(given.least)
+    values["fringe_power"] = np.array([np.zeros(len(cameras)) if wave is None else wave.views for wave in given.waves])
+    known = ("density", "density_std") if entry.fit.method in WITH_STD else ("density",)  # what must be finite
+    trusted = values.pop("converged") & np.all([np.isfinite(values[name]).all((1, 2, 3)) for name in known], 0)
+    return Densities(values, _joined(fields), trusted)
+
+
+def prepared(cameras: Sequence[Camera], electrons: np.ndarray, bad: np.ndarray, shots: Sequence[int], entry: Imaging) -> Prepared:
+    """Starts, waves, lattices and projectors: once a block, whatever the method. Arguments as of `densities`."""
     pedestal = np.array([camera.pedestal for camera in cameras])[:, None, None]
     light = np.where(bad, 0.0, electrons)
     counts = np.where(bad, 0.0, np.rint(electrons + pedestal).clip(min=0))  # read noise can leave less than nothing
@@ -66,20 +96,8 @@ def densities(
             "no wave in the spectra of the views" if wave is None else f"wave {wave.vector} rad/m, power by view {np.round(wave.views)}",
             contrast,
         )
-    machine = device_of("cpu" if entry.fit.method == "abel" else entry.device)
-    volume = moved(volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom), machine)
-    parts, fields = [], []
-    for first in range(0, len(shots), TOGETHER):
-        at = slice(first, first + TOGETHER)
-        part, field = _together(volume, counts[at], None if hit is None else hit[at], shots[at], starts[at], waves[at], entry)
-        parts.append(part)
-        fields.append(field)
-    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    values["least_contrast"] = np.array(least)
-    values["fringe_power"] = np.array([np.zeros(len(views)) if wave is None else wave.views for wave in waves])
-    known = ("density", "density_std") if entry.fit.method in WITH_STD else ("density",)  # what must be finite
-    trusted = values.pop("converged") & np.all([np.isfinite(values[name]).all((1, 2, 3)) for name in known], 0)
-    return Densities(values, _joined(fields), trusted)
+    volume = volume_of(cameras, light, bad, starts, waves, entry.grid, entry.photons_per_atom)
+    return Prepared(volume, counts, starts, waves, least)
 
 
 def _together(
