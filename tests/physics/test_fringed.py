@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from fieldfit.bridge import describe, load_field
@@ -61,6 +62,16 @@ def test_a_cube_wider_than_the_envelope_leaves_finite_samples() -> None:
     x = points(8, 0.2)
     drawn = density(SHAPE, WAVE, x, torch.ones(1, 8, dtype=torch.float64), 2.0, undo=True)
     assert torch.isfinite(drawn).all()
+
+
+@pytest.mark.parametrize("wild", [800.0, torch.nan, -800.0])
+def test_a_member_gone_wild_is_not_finite_and_harms_no_other(wild: float) -> None:
+    x, both = points(8, 0.2), SHAPE.repeat(2, 1)
+    both[0, 4:10] = wild
+    drawn = density(both, WAVE.repeat(2, 1), x, torch.ones(2, 8, dtype=torch.float64), 0.06, undo=True)
+    alone = density(SHAPE, WAVE, x, torch.ones(1, 8, dtype=torch.float64), 0.06, undo=True)
+    assert not torch.isfinite(drawn[0]).all()
+    assert torch.allclose(drawn[1], alone[0])
 
 
 def test_interpolation_is_exact_for_linear_functions_and_its_gradient_is_its_adjoint() -> None:

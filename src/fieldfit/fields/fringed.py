@@ -108,11 +108,14 @@ def _cholesky(shape: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 3 3"]:
 
 
 def _spread(chol: Float[Tensor, "batch 3 3"], variance: float) -> Float[Tensor, "batch 3 3"]:
-    """L of a Gaussian whose covariance is wider by `variance` along every axis, or narrower, by a half at most."""
-    values, vectors = torch.linalg.eigh((chol @ chol.transpose(1, 2)).double())
+    """L of a Gaussian whose covariance is wider by `variance` along every axis, or narrower, by a half at most; NaN where there is none, as a fit
+    on its way may ask for."""
+    precision = (chol @ chol.transpose(1, 2)).double()
+    finite = torch.isfinite(precision).all((1, 2))[:, None, None]
+    values, vectors = torch.linalg.eigh(torch.where(finite, precision, torch.eye(3, dtype=precision.dtype)))
     values = values / (1 + variance * values).clamp_min(0.5)
-    wider: Tensor = torch.linalg.cholesky(vectors * values[:, None] @ vectors.transpose(1, 2))
-    return wider.to(chol.dtype)
+    wider, failed = torch.linalg.cholesky_ex(vectors * values[:, None] @ vectors.transpose(1, 2))
+    return torch.where(finite & (failed == 0)[:, None, None], wider, torch.nan).to(chol.dtype)
 
 
 def _curvature(x: Tensor) -> Tensor:
