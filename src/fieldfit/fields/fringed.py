@@ -112,7 +112,7 @@ def _spread(chol: Float[Tensor, "batch 3 3"], variance: float) -> Float[Tensor, 
     on its way may ask for."""
     precision = (chol @ chol.transpose(1, 2)).double()
     finite = torch.isfinite(precision).all((1, 2))[:, None, None]
-    values, vectors = torch.linalg.eigh(torch.where(finite, precision, torch.eye(3, dtype=precision.dtype)))
+    values, vectors = torch.linalg.eigh(torch.where(finite, precision, torch.eye(3, dtype=precision.dtype, device=precision.device)))
     values = values / (1 + variance * values).clamp_min(0.5)
     wider, failed = torch.linalg.cholesky_ex(vectors * values[:, None] @ vectors.transpose(1, 2))
     return torch.where(finite & (failed == 0)[:, None, None], wider, torch.nan).to(chol.dtype)
