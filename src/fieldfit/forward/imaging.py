@@ -34,7 +34,8 @@ class Projector:
     pixel: index of each row of the matrix among all (view, row, column) of the binned frames; binning: camera pixels along each edge of one of these;
     shape: (view, row, column) of the binned frames; pedestal (pixel) [electrons] in one binned pixel;
     lump (pixel) [electrons]: of one atom that fall together, see `variance`;
-    centres (voxel, 3) [m]; pitch: edge of the cube that is drawn for a sample [m]; volume: that a sample stands for [m3]."""
+    centres (voxel, 3) [m]; pitch: edge of the cube that is drawn for a sample [m]; volume: that a sample stands for [m3];
+    tent: the cube is drawn as a tent of the same variance, see `build_projector`."""
 
     electrons: SparseMap
     pixel: Int[Tensor, "pixel"]
@@ -45,6 +46,7 @@ class Projector:
     centres: Float[Tensor, "voxel 3"]
     pitch: float
     volume: float
+    tent: bool
 
 
 def light(projector: Projector, density: Float[Tensor, "voxel shot"]) -> Float[Tensor, "pixel shot"]:
@@ -92,10 +94,13 @@ def build_projector(
     binning: int = 1,
     use: Bool[Tensor, "view row column"] | None = None,
     volume: float | None = None,
+    tent: bool = False,
 ) -> Projector:
     """The projector from voxels at `centres` [m] with edges of `pitch` [m] to the pixels of all views.
 
     volume: that each sample stands for [m3], pitch^3 when left out.
+    tent: draw, for the square of a voxel, the one of edge pitch / sqrt(2) convolved with itself: of the same variance, and without the corners
+    that let a lattice be seen.
     use: False for a pixel that must not count (a bad one): the binned pixel that holds it is left out.
     The matrix has the type of `centres`. Raises ValueError when the views differ in size, a voxel lies behind a lens, or no pixel sees a voxel.
     """
@@ -106,7 +111,7 @@ def build_projector(
     volume = pitch**3 if volume is None else volume
     # (voxel, pixel of all views); no copy of it is kept longer than it has to be: it can be as large as everything else together
     stacked = scipy.sparse.hstack(
-        [_footprints(camera, centres, pitch, photons_per_atom * volume, binning, rows, columns) for camera in cameras], format="csr"
+        [_footprints(camera, centres, pitch, photons_per_atom * volume, binning, rows, columns, tent) for camera in cameras], format="csr"
     )
     wanted = np.ones(math.prod(shape), bool) if use is None else (binned((~use[None]).to(torch.float64), binning).flatten() == 0).numpy()
     pixel = np.flatnonzero((np.bincount(stacked.indices, minlength=math.prod(shape)) > 0) & wanted)
@@ -123,7 +128,7 @@ def build_projector(
     lumps = [_lump(_footprints(camera, points, POINT * pitch, photons_per_atom, binning, rows, columns)) for camera in cameras]
     lump = torch.tensor(lumps, dtype=centres.dtype)[view]
     electrons = sparse_map(stacked.T.tocsr(), centres.dtype, stacked)
-    return Projector(electrons, torch.from_numpy(pixel), binning, shape, pedestal, lump, centres, pitch, volume)
+    return Projector(electrons, torch.from_numpy(pixel), binning, shape, pedestal, lump, centres, pitch, volume, tent)
 
 
 def _lump(points: scipy.sparse.csr_matrix) -> float:
@@ -132,15 +137,21 @@ def _lump(points: scipy.sparse.csr_matrix) -> float:
     return float(points.power(2).sum() / total) if total else 0.0
 
 
-def _footprints(camera: Camera, centres: Tensor, pitch: float, photons: float, binning: int, rows: int, columns: int) -> scipy.sparse.csr_matrix:
+def _footprints(
+    camera: Camera, centres: Tensor, pitch: float, photons: float, binning: int, rows: int, columns: int, tent: bool = False
+) -> scipy.sparse.csr_matrix:
     """(voxel, pixel) electrons m3 of one view."""
     seen = images(camera, centres.double())
     if (seen.depth <= 0).any():
         raise ValueError(f"camera {camera.name}: {int((seen.depth <= 0).sum())} voxels lie behind its lens, expected none")
     square = pitch * camera.focal_length * (1 + camera.magnification) / (seen.depth * camera.pitch * binning)
+    blurs = [math.sqrt(12) * blur / binning for blur in (seen.row_blur, seen.column_blur)]
+    if tent:
+        square = square / math.sqrt(2)
+        blurs = [torch.hypot(blur, square) for blur in blurs]
     strength = (photons * seen.electrons).to(centres.dtype)
-    first_row, along_rows = _shares(seen.row / binning, square, math.sqrt(12) * seen.row_blur / binning, centres.dtype)
-    first_column, along_columns = _shares(seen.column / binning, square, math.sqrt(12) * seen.column_blur / binning, centres.dtype)
+    first_row, along_rows = _shares(seen.row / binning, square, blurs[0], centres.dtype)
+    first_column, along_columns = _shares(seen.column / binning, square, blurs[1], centres.dtype)
     wide, high = along_columns.shape[1], along_rows.shape[1]
     values = strength[:, None, None] * along_rows[:, :, None] * along_columns[:, None, :]
     r = first_row[:, None, None] + torch.arange(high, dtype=torch.int32)[:, None]

@@ -102,11 +102,17 @@ def places(camera: Camera, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2"]
 
 def place_slopes(camera: Camera, values: Sequence[float], points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2 degree"]:
     """Derivatives of `places` of the corrected view by its corrections: central differences."""
-    sides = [(stepped(camera, values, d, 1.0), stepped(camera, values, d, -1.0), STEPS[name]) for d, name in enumerate(degrees_of(camera))]
-    return torch.stack([(places(after, points) - places(before, points)) / (2 * step) for after, before, step in sides], 2)
+    return image_slopes(camera, values, points)[0]
 
 
-def light_slopes(camera: Camera, values: Sequence[float], points: Float[Tensor, "n 3"]) -> Float[Tensor, "n degree"]:
-    """Derivatives of the logarithm of the light that the corrected view catches of `points`, likewise."""
-    sides = [(stepped(camera, values, d, 1.0), stepped(camera, values, d, -1.0), STEPS[name]) for d, name in enumerate(degrees_of(camera))]
-    return torch.stack([(images(after, points).electrons / images(before, points).electrons).log() / (2 * step) for after, before, step in sides], 1)
+def image_slopes(
+    camera: Camera, values: Sequence[float], points: Float[Tensor, "n 3"]
+) -> tuple[Float[Tensor, "n 2 degree"], Float[Tensor, "n degree"]]:
+    """The same, and likewise those of the logarithm of the light that the corrected view catches of `points`."""
+    by_place, by_light = [], []
+    for degree, name in enumerate(degrees_of(camera)):
+        after, before = (images(stepped(camera, values, degree, sign), points) for sign in (1.0, -1.0))
+        moved = torch.stack([after.row - before.row, after.column - before.column], 1)
+        by_place.append(moved / (2 * STEPS[name]))
+        by_light.append((after.electrons / before.electrons).log() / (2 * STEPS[name]))
+    return torch.stack(by_place, 2), torch.stack(by_light, 1)

@@ -39,14 +39,12 @@ from fieldfit.fields.fringed import ENVELOPE, PARAMETERS
 from fieldfit.fitting.bundle import Blocks, passed, shared_step
 from fieldfit.forward.imaging import Projector, back_projected, binned, build_projector, light, pixels_of, variance
 from fieldfit.geometry.cameras import Camera
-from fieldfit.geometry.corrections import STEPS, corrected, degrees_of, light_slopes, place_slopes, stepped
+from fieldfit.geometry.corrections import STEPS, corrected, degrees_of, image_slopes, stepped
 from fieldfit.likelihoods import poisson
 from fieldfit.units import UM
 
 ROUNDS = {ENVELOPE: 3, PARAMETERS: 8}  # Gauss-Newton steps of each stage, at most
-SETTLED = (
-    3.0  # log-likelihood that a step promises over all parameters together; the bumps of a sampled cloud under shifts of a micrometre are no smaller
-)
+SETTLED = 3.0  # log-likelihood that a step promises over all parameters together, whose noise alone makes it twenty to forty
 REUSE = 2.0  # standard deviations: after a shorter step the derivatives of the step before still serve (the chord method)
 NUDGE = 0.2  # camera pixels: half the step of the images' derivatives
 GAIN = 20.0  # log-likelihood that a wave must gain
@@ -263,7 +261,7 @@ def _stepped_clouds(own: Float[Tensor, "shot 15"], step: Float[Tensor, "shot q"]
 def _views(cameras: Sequence[Camera], clouds: _Clouds) -> list[Projector]:
     """A projector a view."""
     old = clouds.volume.turned.projector
-    return [build_projector([camera], old.centres, old.pitch, clouds.photons, old.binning, volume=old.volume) for camera in cameras]
+    return [build_projector([camera], old.centres, old.pitch, clouds.photons, old.binning, None, old.volume, old.tent) for camera in cameras]
 
 
 def _image(view: Projector, columns: Float[Tensor, "voxel k"]) -> Float[Tensor, "k pixel"]:
@@ -298,14 +296,13 @@ def _moves(
     for camera, at, view in zip(cameras, values, views, strict=True):
         told, names = at.tolist(), degrees_of(camera)
         now = corrected(camera, told)
-        slopes = place_slopes(camera, told, view.centres.double()).to(density.dtype)
+        slopes, dimmed = (part.to(density.dtype) for part in image_slopes(camera, told, view.centres.double()))
         move = torch.zeros(shots, len(names), view.shape[1] * view.shape[2])
         for axis, step in enumerate(((NUDGE, 0.0), (0.0, NUDGE))):
             sides = _views([replace(now, axis=(now.middle[0] + s * step[0], now.middle[1] + s * step[1])) for s in (1, -1)], clouds)
             columns = (density[:, :, None] * slopes[:, None, axis]).flatten(1)
             move += ((_image(sides[0], columns) - _image(sides[1], columns)) / (2 * NUDGE)).reshape(move.shape)
         if camera.mirror:
-            dimmed = light_slopes(camera, told, view.centres.double()).to(density.dtype)
             move += _image(view, (density[:, :, None] * dimmed[:, None]).flatten(1)).reshape(move.shape)
         if "focus" in names:
             place = names.index("focus")

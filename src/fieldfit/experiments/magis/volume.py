@@ -45,7 +45,8 @@ FAINT_GHOSTS = 0.03  # and of its power in all views but the one that sees most 
 FINEST = 0.9  # of the reported pitch: the turned lattice is never finer
 ROUGH = 1.5  # the same where only places matter, and no contrast
 ROUGH_PIXELS_A_PERIOD = 5.25
-OVERLAP = 2.0  # squares drawn there, in steps of the lattice: their overlap damps the ghosts a hundredfold
+ROUGH_GHOSTS = 1e-6  # of the wave's power there: bumps of less than a unit of log-likelihood for 1e9 photons in the dome
+TENT = (1.75, 1.75)  # boxes drawn there one on the other, in steps of the lattice: they damp the ghosts a thousandfold
 
 
 @dataclass(frozen=True)
@@ -126,18 +127,19 @@ def turned_volume(
 ) -> Volume:
     """The turned lattice alone, no finer than ROUGH, which stands for the fine one too: enough for where views see envelope and fringe.
 
-    Its pixels are as large as the cloud allows and its squares wider than their spacing: ghosts in a view, however faint, would pass for
-    marks of where it stands.
+    Its pixels are as large as the cloud allows and its samples drawn as tents wider than their spacing: ghosts in a view, however faint, would
+    pass for marks of where it stands.
     """
     pitch = 2 * grid.half_width_m / grid.voxels
     shortest = min((2 * np.pi / float(np.linalg.norm(wave.vector)) for wave in waves if wave), default=np.inf)
     size = np.sqrt(min(np.linalg.eigvalsh(start.covariance)[0] for start in starts))
     largest = min(size / STEPS_OF_SIZE, shortest / ROUGH_PIXELS_A_PERIOD)
     binning = max(1, int(largest / max(camera.pixel_at_object for camera in cameras)))
-    samples, number, step = _turned(cameras, starts, waves, pitch, binning, ROUGH)
+    samples, number, step = _turned(cameras, starts, waves, pitch, binning, ROUGH, ROUGH_GHOSTS, TENT)
     where = torch.from_numpy(samples)
     x = (where / grid.half_width_m).to(torch.float32)
-    projector = build_projector(cameras, where.to(torch.float32), OVERLAP * step, photons_per_atom, binning, torch.from_numpy(~bad), step**3)
+    edge = float(np.linalg.norm(TENT)) * step
+    projector = build_projector(cameras, where.to(torch.float32), edge, photons_per_atom, binning, torch.from_numpy(~bad), step**3, tent=True)
     lattice = Lattice(projector, x, correlated(torch.from_numpy(number), 1, step, float(size)))
     return Volume(lattice, lattice, grid.half_width_m, grid.voxels, torch.arange(0), torch.full((len(x),), -1))
 
@@ -145,7 +147,7 @@ def turned_volume(
 def seen_by(lattice: Lattice, cameras: Sequence[Camera], bad: np.ndarray, photons_per_atom: float) -> Lattice:
     """The same samples through other cameras."""
     old = lattice.projector
-    new = build_projector(cameras, old.centres, old.pitch, photons_per_atom, old.binning, torch.from_numpy(~bad), old.volume)
+    new = build_projector(cameras, old.centres, old.pitch, photons_per_atom, old.binning, torch.from_numpy(~bad), old.volume, old.tent)
     return replace(lattice, projector=new)
 
 
@@ -203,20 +205,30 @@ def _inside_envelopes(starts: Sequence[Moments], points: np.ndarray) -> np.ndarr
 
 
 def _turned(
-    cameras: Sequence[Camera], starts: Sequence[Moments], waves: Sequence[Wave | None], pitch: float, binning: int, finest: float = FINEST
+    cameras: Sequence[Camera],
+    starts: Sequence[Moments],
+    waves: Sequence[Wave | None],
+    pitch: float,
+    binning: int,
+    finest: float = FINEST,
+    ghosts: float = GHOSTS,
+    boxes: Sequence[float] = (1.0,),
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """(samples (n, 3) [m], their numbers along the lattice's axes (n, 3), spacing [m]) of the lattice whose ghosts the views see least."""
+    """(samples (n, 3) [m], their numbers along the lattice's axes (n, 3), spacing [m]) of the lattice whose ghosts the views see least.
+
+    boxes: convolved with each other they are what is drawn for a sample along each axis of a sensor, in steps of the lattice.
+    """
     vectors = np.array([wave.vector for wave in waves if wave]).reshape(-1, 3)
     size = np.sqrt(min(np.linalg.eigvalsh(start.covariance)[0] for start in starts))
     steepest = np.linalg.norm(vectors, axis=1).max(initial=0)
     widest = max(min(size / STEPS_OF_SIZE, STEP_OF_WAVE / steepest if steepest else np.inf), 0.5 * pitch)
     wave = vectors[np.argmax(np.linalg.norm(vectors, axis=1))] if steepest else np.zeros(3)
-    allowed = min([GHOSTS] + [FAINT_GHOSTS * float(1 - seen.views.max() / seen.views.sum()) for seen in waves if seen])
+    allowed = min([ghosts] + [FAINT_GHOSTS * float(1 - seen.views.max() / seen.views.sum()) for seen in waves if seen])
     sights, edges, pixel = _seen_from(views_of(cameras), binning)
     turns = Rotation.random(TURNS, rng=np.random.default_rng(0)).as_matrix()
     step, least = widest, max(finest * pitch, size / MOST_OF_SIZE)
     while True:
-        powers = [_ghosts(sights, edges, pixel, turn, step, wave, size) for turn in turns]
+        powers = [_ghosts(sights, edges, pixel, turn, step, wave, size, boxes) for turn in turns]
         axes, power = turns[int(np.argmin(powers))], min(powers)
         if power < allowed or step <= least:
             break
@@ -239,10 +251,19 @@ def _seen_from(views: Sequence[View], binning: int) -> tuple[np.ndarray, np.ndar
     return sights, edges, binning * float(np.mean([view.pixel for view in views]))
 
 
-def _ghosts(sights: np.ndarray, edges: np.ndarray, pixel: float, axes: np.ndarray, step: float, wave: np.ndarray, size: float) -> float:
+def _ghosts(
+    sights: np.ndarray,
+    edges: np.ndarray,
+    pixel: float,
+    axes: np.ndarray,
+    step: float,
+    wave: np.ndarray,
+    size: float,
+    boxes: Sequence[float] = (1.0,),
+) -> float:
     """Power of the ghosts of wave and envelope in all views, relative to the wave's own (without a wave: to the envelope's).
 
-    Each is damped by the square that is drawn and by the pixel, and by the cloud's extent along the line of sight.
+    Each is damped by what is drawn for a sample and by the pixel, and by the cloud's extent along the line of sight.
     """
     own = 2 * np.pi / step * ORDERS @ axes.T
     total = 0.0
@@ -250,7 +271,8 @@ def _ghosts(sights: np.ndarray, edges: np.ndarray, pixel: float, axes: np.ndarra
         along = np.exp(-0.5 * (size * ghosts @ sights.T) ** 2)
         ghost, view = np.nonzero(along > 1e-4)
         across = np.einsum("ni,nei->ne", ghosts[ghost], edges[view]) / (2 * np.pi)
-        total += float(np.square((np.sinc(across * step) * np.sinc(across * pixel)).prod(1) * along[ghost, view]).sum())
+        left = np.prod([np.sinc(across * width) for width in (pixel, *(step * box for box in boxes))], 0)
+        total += float(np.square(left.prod(1) * along[ghost, view]).sum())
     return total / float(np.exp(-((size * wave @ sights.T) ** 2)).sum())
 
 
