@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fieldfit.geometry.cameras import Camera, Mirror, reflected
-from fieldfit.geometry.corrections import OF_CAMERA, OF_MIRROR, STEPS, corrected, degrees_of, place_slopes, places
+from fieldfit.geometry.corrections import OF_CAMERA, OF_MIRROR, STEPS, corrected, degrees_of, image_slopes, place_slopes, places
 from fieldfit.geometry.gauge import gauge_free
 from fieldfit.geometry.lens import images
 
@@ -42,6 +42,19 @@ def test_slopes_are_those_of_a_thin_lens() -> None:
     assert slopes["turn_up"][1].abs() == pytest.approx(behind / CAMERA.pitch, rel=1e-6)
     at = place_slopes(CAMERA, [0.0] * 8, POINTS)[..., OF_CAMERA.index("scale")]
     assert torch.allclose(at, places(CAMERA, POINTS) - 100, rtol=1e-6)
+
+
+def test_light_changes_as_a_mirrors_edge_moves_and_where_there_is_none_has_no_slope() -> None:
+    far = Camera("1", (-0.32, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), 0.06, 0.02, 0.2, 7e-6, 400, 400, 0.8, 2.0)
+    lit = reflected(far, Mirror((0.0075, 0.0205, 0.0), (-0.8, -0.6, 0.0), 2.5e-3), "1-0")
+    dark, bright = torch.tensor([[0.0, 0.0, 0.03], [-1e-3, 1e-3, -1e-3]], dtype=torch.float64)[:, None]
+    assert float(images(lit, dark).electrons) == 0 < float(images(lit, bright).electrons)
+    assert torch.equal(image_slopes(lit, [0.0] * 5, dark)[1], torch.zeros(1, 5, dtype=torch.float64))
+    slopes, step = image_slopes(lit, [0.0] * 5, bright)[1], 2e-6
+    for degree in (2, 3, 4):
+        more, less = (images(corrected(lit, [sign * step * (place == degree) for place in range(5)]), bright).electrons for sign in (1.0, -1.0))
+        assert float(slopes[0, degree]) == pytest.approx(float((more / less).log()) / (2 * step), rel=0.02)
+    assert slopes[0, 2:].abs().min() > 1  # more than 1e-4 of the light for 100 um
 
 
 def test_scale_leaves_the_plane_of_focus_and_focus_the_size() -> None:

@@ -108,11 +108,12 @@ def place_slopes(camera: Camera, values: Sequence[float], points: Float[Tensor, 
 def image_slopes(
     camera: Camera, values: Sequence[float], points: Float[Tensor, "n 3"]
 ) -> tuple[Float[Tensor, "n 2 degree"], Float[Tensor, "n degree"]]:
-    """The same, and likewise those of the logarithm of the light that the corrected view catches of `points`."""
+    """The same, and likewise those of the logarithm of the light that the corrected view catches of `points`: zero where it catches none."""
     by_place, by_light = [], []
     for degree, name in enumerate(degrees_of(camera)):
         after, before = (images(stepped(camera, values, degree, sign), points) for sign in (1.0, -1.0))
         moved = torch.stack([after.row - before.row, after.column - before.column], 1)
         by_place.append(moved / (2 * STEPS[name]))
-        by_light.append((after.electrons / before.electrons).log() / (2 * STEPS[name]))
+        both = (after.electrons + before.electrons).clamp_min(torch.finfo(points.dtype).tiny)
+        by_light.append((after.electrons - before.electrons) / both / STEPS[name])
     return torch.stack(by_place, 2), torch.stack(by_light, 1)

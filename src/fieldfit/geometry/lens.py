@@ -122,8 +122,10 @@ def _through_hole(camera: Camera, mirror: Mirror, points: Tensor) -> Aperture:
     c0, c1, c2 = dot(f0, f0) - r2 * q0.square(), dot(f0, f_up) - r2 * q0 * q_up, dot(f_up, f_up) - r2 * q_up**2
     # b^2 - a c = p u^2 + 2 q u + r, positive between the ends of the ellipse along u
     p, q, r = b1.square() - a * c2, b0 * b1 - a * c1, b0.square() - a * c0
-    far = (q.square() - p * r).clamp_min(0).sqrt() / -p
-    first, last = (q / -p - far).clamp(-lens, lens), (q / -p + far).clamp(-lens, lens)
+    ends = p < 0  # else the mirror reaches beside the point itself, and its image on the lens has none
+    centre = torch.where(ends, -q / p, 0.0)
+    far = torch.where(ends, (q.square() - p * r).clamp_min(0).sqrt() / -p, lens)
+    first, last = (centre - far).clamp(-lens, lens), (centre + far).clamp(-lens, lens)
     u = 0.5 * (first + last) + 0.5 * (last - first) * angle.cos()
     weights = 0.5 * (last - first) * angle.sin() * math.pi / (CHORDS + 1)
     b, root = b0 + b1 * u, (p * u.square() + 2 * q * u + r).clamp_min(0).sqrt()
