@@ -37,7 +37,7 @@ from fieldfit.experiments.magis.start import Wave, moments, strongest_wave, view
 from fieldfit.experiments.magis.volume import Volume, seen_by, turned_volume
 from fieldfit.fields.fringed import ENVELOPE, PARAMETERS
 from fieldfit.fitting.bundle import Blocks, passed, shared_step
-from fieldfit.forward.imaging import Projector, back_projected, binned, build_projector, light, pixels_of, variance
+from fieldfit.forward.imaging import POINT, Projector, back_projected, binned, build_projector, light, pixels_of, variance
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.corrections import STEPS, corrected, degrees_of, image_slopes, stepped
 from fieldfit.likelihoods import poisson
@@ -241,7 +241,7 @@ def _aligned(cameras: Sequence[Camera], clouds: _Clouds, values: list[Tensor], p
     settled = step.gain < (STUCK if stuck else SETTLED)
     if number < PARAMETERS:
         return _Aligned(values, step.covariance, settled)
-    atomic = _atomic(views, moves or _moves(cameras, values, views, clouds, own), clouds, own, number)
+    atomic = _atomic(_moved(cameras, values), views, moves or _moves(cameras, values, views, clouds, own), clouds, own, number)
     return _Aligned(values, step.covariance + step.covariance @ atomic @ step.covariance, settled)
 
 
@@ -258,10 +258,11 @@ def _stepped_clouds(own: Float[Tensor, "shot 15"], step: Float[Tensor, "shot q"]
     return moved
 
 
-def _views(cameras: Sequence[Camera], clouds: _Clouds) -> list[Projector]:
-    """A projector a view."""
+def _views(cameras: Sequence[Camera], clouds: _Clouds, size: float = 1.0) -> list[Projector]:
+    """A projector a view. size: of what is drawn for a sample, in that of the volume's projector."""
     old = clouds.volume.turned.projector
-    return [build_projector([camera], old.centres, old.pitch, clouds.photons, old.binning, None, old.volume, old.tent) for camera in cameras]
+    edge = size * old.pitch
+    return [build_projector([camera], old.centres, edge, clouds.photons, old.binning, None, old.volume, old.tent) for camera in cameras]
 
 
 def _image(view: Projector, columns: Float[Tensor, "voxel k"]) -> Float[Tensor, "k pixel"]:
@@ -337,19 +338,22 @@ def _blocks(views: Sequence[Projector], moves: Sequence[Tensor], clouds: _Clouds
     return Blocks(shared, between, info, score, own_score)
 
 
-def _atomic(views: Sequence[Projector], moves: Sequence[Tensor], clouds: _Clouds, own: Tensor, number: int) -> Float[Tensor, "p p"]:
-    """Covariance of the corrections' score because the atoms are finite: K."""
+def _atomic(
+    cameras: Sequence[Camera], views: Sequence[Projector], moves: Sequence[Tensor], clouds: _Clouds, own: Tensor, number: int
+) -> Float[Tensor, "p p"]:
+    """Covariance of the corrections' score because the atoms are finite: K. Atoms are points in the middle of the samples."""
+    atoms = _views(cameras, clouds, POINT)
     value, by = sampled(clouds.volume.turned, clouds.volume.half_width, own, None)
     through = passed(_blocks(views, moves, clouds, own, number))
     total = torch.zeros(through.shape[1], through.shape[1], dtype=torch.float64)
     for shot, density in enumerate(value.clamp_min(0)):
         columns = torch.cat([density[None], by[shot, :number]]).T.contiguous()
         theirs, own_score = [], torch.zeros(len(density), number, dtype=torch.float64)
-        for view, move, good in zip(views, moves, clouds.good, strict=True):
-            seen = light(view, columns)
-            weight = (good[view.pixel] / (seen[:, 0] + view.pedestal).clamp_min(LEAST))[:, None]
-            theirs.append(back_projected(view, weight * move[shot][:, view.pixel].T).double())
-            own_score += back_projected(view, weight * seen[:, 1:]).double()
+        for view, atom, move, good in zip(views, atoms, moves, clouds.good, strict=True):
+            seen = _image(view, columns)
+            weight = good / (seen[0] + view.pedestal[0]).clamp_min(LEAST)
+            theirs.append(back_projected(atom, (weight * move[shot])[:, atom.pixel].T).double())
+            own_score += back_projected(atom, (weight * seen[1:])[:, atom.pixel].T).double()
         score = torch.cat(theirs, 1) - own_score @ through[shot].T
         total += score.T @ (score * (density / views[0].volume).double()[:, None])
     return total
