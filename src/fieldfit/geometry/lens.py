@@ -133,10 +133,10 @@ def _through_hole(camera: Camera, mirror: Mirror, points: Tensor) -> Aperture:
     low, high = torch.maximum((-b - root) / a, -half), torch.minimum((-b + root) / a, half)
     length = (high - low).clamp_min(0)
     middle = 0.5 * (low + high)
-    beside = (to_lens @ left)[:, None] + middle
-    square = dot(to_lens, to_lens) + u * (2 * (to_lens @ up)[:, None] + u) + beside.square() - (to_lens @ left)[:, None].square()
+    depth, above, beside = (to_lens @ _vector(camera.look, points))[:, None], (to_lens @ up)[:, None] + u, (to_lens @ left)[:, None] + middle
+    square = depth.square() + above.square() + beside.square()
     bend = length.square() / 24 * (15 * beside.square() / square - 3) / square  # of d^-3 along the chord
-    flux = (to_lens @ _vector(camera.look, points)).abs()[:, None] / (4 * math.pi * square**1.5) * (1 + bend)
+    flux = depth.abs() / (4 * math.pi * square**1.5) * (1 + bend)
     area = length * weights
     total = area.sum(1).clamp_min(torch.finfo(points.dtype).tiny)
     mean_u, mean_v = (area * u).sum(1) / total, (area * middle).sum(1) / total
