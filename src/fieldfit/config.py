@@ -366,11 +366,12 @@ class Geometry(Entry):
 class VisibilityFit(Entry):
     """How the visibility field is fitted."""
 
-    steps: int = Field(1200, ge=1, description="optimiser steps")
+    steps: int = Field(2000, ge=1, description="optimiser steps of each of the two members")
     rate: float = Field(3e-3, gt=0, description="learning rate at the start of the cosine decay")
     batch: int = Field(2048, ge=16, description="voxels a step")
     width: int = Field(96, ge=4, description="units a hidden layer")
     depth: int = Field(3, ge=1, description="hidden layers")
+    symmetry: Literal["auto", "off"] = Field("auto", description="auto: channels that are mirror images share one fit, where the photons agree")
     held_out: float = Field(0.04, ge=0, lt=0.5, description="share of the voxels that are not fitted and measure the model's error")
 
 

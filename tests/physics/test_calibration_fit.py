@@ -5,32 +5,33 @@ import torch
 
 from fieldfit.experiments.dune.calibration import Calibration, calibrate, dispersion
 from fieldfit.fields.visibility import VisibilityField
-from fieldfit.fitting.fit import generator_of
 from fieldfit.simulate.optics import disk_share
 
 CENTRE = np.array([[0.0, -0.25, 0.3], [0.0, 0.25, 0.3], [0.0, -0.25, 0.9], [0.0, 0.25, 0.9], [0.0, -0.25, 1.4], [0.0, 0.25, 1.4]])
 LOW, HIGH = np.array([0.0, -0.5, 0.0]), np.array([1.0, 0.5, 1.6])
+GLOW = 1e-4
 EFFICIENCY = np.array([0.03, 0.025, 0.0, 0.028, 0.02, 0.03])
 
 
 def simulated(points: np.ndarray) -> np.ndarray:
-    """(n, channel): what the field below holds, in NumPy: solid angle and its small part from everywhere."""
+    """(n, channel): what the field below holds, in NumPy: solid angle and a glow from everywhere."""
     values = []
     for centre in CENTRE:
         away = points - centre
         square = np.square(away).sum(-1)
         share = disk_share(away[:, 0], np.sqrt(np.maximum(square - away[:, 0] ** 2, 0)), 0.1)
-        values.append(share + 0.02 * 0.25 * 0.01 / (square + 0.01))
+        values.append(share + GLOW)
     return np.stack(values, 1)
 
 
 def base() -> VisibilityField:
     field = VisibilityField(
-        CENTRE.tolist(), [[1.0, 0.0, 0.0]] * 6, [0.1] * 6, ((LOW + HIGH) / 2).tolist(), ((HIGH - LOW) / 2).tolist(), 4, 1, None, generator_of(0)
+        CENTRE.tolist(), [[1.0, 0.0, 0.0]] * 6, [0.1] * 6, ((LOW + HIGH) / 2).tolist(), ((HIGH - LOW) / 2).tolist(), 4, 1, members=1
     )
     with torch.no_grad():
-        for parameter in field.network.parameters():
+        for parameter in field.parameters():
             parameter.zero_()
+        field.networks[0].layers[-1].bias[6:] = float(np.log(GLOW))
     return field
 
 

@@ -13,7 +13,7 @@ from fieldfit.forward.visibility import expected_counts, photoelectrons, voxel_m
 
 def field(width: int = 8, factor: list[bool] | None = None) -> VisibilityField:
     centre, normal = [[-0.05, 0.1, 0.2], [0.5, 0.55, 0.5]], [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]
-    return VisibilityField(centre, normal, [0.1, 0.08], [0.5, 0.0, 0.5], [0.5, 0.5, 0.5], width, 2, factor, generator_of(0))
+    return VisibilityField(centre, normal, [0.1, 0.08], [0.5, 0.0, 0.5], [0.5, 0.5, 0.5], width, 2, factor, members=2, generator=generator_of(0))
 
 
 def points(n: int, seed: int = 1) -> torch.Tensor:
@@ -24,11 +24,12 @@ def test_gradient_of_the_forward_model_is_exact() -> None:
     f = field().double()
     x = points(3)
     share = f.geometric(x)
-    names, weights = zip(*f.network.named_parameters(), strict=True)
+    network, photons = f.networks[0], torch.full((3, 2), 1000.0, dtype=torch.float64)
+    names, weights = zip(*network.named_parameters(), strict=True)
 
     def counts(*values: torch.Tensor) -> torch.Tensor:
-        smooth = torch.func.functional_call(f.network, dict(zip(names, values, strict=True)), (x,))
-        return expected_counts(share, smooth, 1000.0)
+        direct, diffuse = torch.func.functional_call(network, dict(zip(names, values, strict=True)), (x,)).split(2, 1)
+        return expected_counts(share, direct - 3, diffuse - 3, photons)
 
     assert torch.autograd.gradcheck(counts, tuple(w.detach().requires_grad_() for w in weights))
 
@@ -36,16 +37,29 @@ def test_gradient_of_the_forward_model_is_exact() -> None:
 def test_values_stay_between_zero_and_one() -> None:
     f = field()
     with torch.no_grad():
-        f.network.layers[-1].bias.fill_(20.0)
+        f.networks[0].layers[-1].bias.fill_(20.0)
     values = f(points(50).float())
     assert (values >= 0).all() and (values <= 1).all()
 
 
-def test_a_channel_without_factor_is_the_network_alone() -> None:
+def test_light_is_direct_and_diffuse_and_the_mean_of_the_members() -> None:
     f = field(factor=[True, False])
     x = points(5).float()
-    assert torch.allclose(f(x)[:, 1], f.smooth(x)[:, 1].exp().clamp(max=1))
-    assert not torch.allclose(f(x)[:, 0], f.smooth(x)[:, 0].exp().clamp(max=1))
+    both = [f.logarithms(member, x) for member in (0, 1)]
+    diffuse = sum(b.exp() for _, b in both) / 2
+    direct = f.geometric(x) * sum(a.exp() for a, _ in both) / 2
+    assert torch.allclose(f(x), (direct + diffuse).clamp(max=1))
+    assert (direct[:, 0] > 0).all() and (direct[:, 1] == 0).all()
+
+
+def test_channels_of_one_head_are_mirror_images() -> None:
+    centre, normal = [[-0.05, 0.1, 0.2], [-0.05, -0.1, 0.2], [0.5, 0.55, 0.5]], [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]
+    sign = [[1, 1, 1], [1, -1, 1], [1, 1, 1]]
+    f = VisibilityField(centre, normal, [0.1] * 3, [0.5, 0.0, 0.5], [0.5] * 3, 8, 2, head=[0, 0, 1], sign=sign, generator=generator_of(0)).double()
+    x = points(20)
+    mirrored = x * torch.tensor([1.0, -1.0, 1.0])
+    assert torch.allclose(f(x)[:, 0], f(mirrored)[:, 1]) and not torch.allclose(f(x)[:, 0], f(x)[:, 1])
+    assert torch.autograd.gradcheck(f, x.requires_grad_())
 
 
 @pytest.mark.parametrize("power", [1, 2, 3])
@@ -61,7 +75,7 @@ def test_the_factored_voxel_mean_approaches_the_mean_of_the_product_as_voxels_sh
     worst = []
     for edge in (0.1, 0.05, 0.025):
         edges = torch.full((3,), edge, dtype=torch.float64)
-        factored = voxel_mean(f.geometric, x, edges) * f.smooth(x).exp()
+        factored = f.value(x, voxel_mean(f.geometric, x, edges))
         worst.append((factored / voxel_mean(f, x, edges) - 1).abs().mean().item())
     assert worst[0] < 0.02 and worst[1] < worst[0] / 3 and worst[2] < worst[1] / 3
 

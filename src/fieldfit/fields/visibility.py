@@ -1,30 +1,35 @@
-"""Visibility of a point for every channel: what geometry gives in closed form, times a sine network for the rest.
+"""Visibility of a point for every channel: direct light, whose solid angle is known in closed form, and diffuse light.
 
-    v_c(x) = min(1, g_c(x) exp(s_c(x)))
-    g_c: share of directions in which disk c is seen (`geometry.sensors`), or 1;  s: `fields.siren`
+    v_c(x) = min(1, mean over members of  g_c(x) exp(a_c(x)) + exp(b_c(x)))
+    a_c(x) = A_h(c)(M_c x),   b_c(x) = B_h(c)(M_c x)
 
-The spread of log v over a detector is mostly that of the solid angle, so that the network is left with absorption, scattering
-and reflections, which are smooth.
+g_c: share of directions in which disk c is seen (`geometry.sensors`); a: what becomes of it on the way (attenuation, acceptance);
+b: light that was scattered or reflected. Both are smooth and left to a sine network (`fields.siren`) with two outputs a head.
+Channels that are mirror images of each other share a head h; M_c mirrors x at the box's centre to where the head's first channel sees it.
+The members are networks that were fitted to different voxels.
 """
 
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from fieldfit.fields.field import Field
 from fieldfit.fields.siren import Siren
-from fieldfit.geometry.sensors import Sensors, seen_share
+from fieldfit.geometry.sensors import Sensors, solid_angle_share
 
-# Waves across half the longest edge that the first layer starts with, and the gain of the later ones: of 3, 6, 9 and 12, 9 left the
-# smallest deviance on held-out voxels of the reference library.
-OMEGA_FIRST = 9.0
+# Waves across half the longest edge that the first layer starts with, and the gain of the later ones.
+OMEGA_FIRST = 5.0
 OMEGA = 6.0
 
 
 class VisibilityField(Field):
     """(n, 3) points [m] -> (n, channel) visibility in [0, 1]."""
+
+    sign: Tensor
+    head: Tensor
+    box_centre: Tensor
 
     def __init__(
         self,
@@ -33,36 +38,67 @@ class VisibilityField(Field):
         radius: list[float],
         box_centre: list[float],
         box_half: list[float],
-        width: int = 128,
+        width: int = 64,
         depth: int = 3,
         factor: list[bool] | None = None,
+        head: list[int] | None = None,
+        sign: list[list[int]] | None = None,
+        members: int = 2,
         generator: torch.Generator | None = None,
     ) -> None:
-        """centre [m], normal, radius [m] of each disk; box: centre and half edges [m]; factor: for which the solid angle is used (None: all)."""
+        """centre [m], normal, radius [m] of each disk; box: centre and half edges [m]; factor: which channels have direct light (None: all);
+        head: which outputs each channel has (None: its own); sign: 1 or -1 for x, y, z, where a channel is mirrored (None: nowhere)."""
         super().__init__()
+        channels = len(radius)
+        factor = [True] * channels if factor is None else factor
+        head = list(range(channels)) if head is None else head
+        sign = [[1, 1, 1]] * channels if sign is None else sign
         self._settings = {"centre": centre, "normal": normal, "radius": radius, "box_centre": box_centre, "box_half": box_half}
-        self._settings |= {"width": width, "depth": depth, "factor": factor}
-        self.factor = torch.tensor(factor if factor is not None else [True] * len(radius))
+        self._settings |= {"width": width, "depth": depth, "factor": factor, "head": head, "sign": sign, "members": members}
+        self.heads = max(head) + 1
+        self.factor = torch.tensor(factor)
         self.sensors = Sensors(torch.tensor(centre), torch.tensor(normal), torch.tensor(radius))
-        self.network = Siren(3, len(radius), width, depth, OMEGA_FIRST, OMEGA, centre=box_centre, half_width=[max(box_half)] * 3, generator=generator)
+        self.register_buffer("head", torch.tensor(head), persistent=False)
+        self.register_buffer("sign", torch.tensor(sign, dtype=torch.get_default_dtype()), persistent=False)
+        self.register_buffer("box_centre", torch.tensor(box_centre), persistent=False)
+        scale = [max(box_half)] * 3
+        self.networks = nn.ModuleList(
+            Siren(3, 2 * self.heads, width, depth, OMEGA_FIRST, OMEGA, centre=box_centre, half_width=scale, generator=generator)
+            for _ in range(members)
+        )
 
     def geometric(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
-        """g of the equation, of the points' precision."""
+        """g of the equation, of the points' precision; 0 for a channel without direct light."""
         if not self.factor.any():
-            return torch.ones(points.shape[0], len(self.factor), dtype=points.dtype, device=points.device)
-        share = seen_share(self._sensors_on(points.device), points).to(points.dtype)
-        return torch.where(self.factor.to(points.device), share, torch.ones_like(share))
+            return torch.zeros(points.shape[0], len(self.factor), dtype=points.dtype, device=points.device)
+        here = Sensors(*(t.to(points.device) for t in (self.sensors.centre, self.sensors.normal, self.sensors.radius)))
+        share = solid_angle_share(here, points).to(points.dtype)
+        return torch.where(self.factor.to(points.device), share, torch.zeros_like(share))
 
-    def smooth(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
-        """s of the equation: the logarithm of what geometry leaves."""
-        values: Tensor = self.network(points)
-        return values
+    def logarithms(self, member: int, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n head"], Float[Tensor, "n head"]]:
+        """(A, B) of the equation of one member."""
+        direct, diffuse = self.network(member)(points).split(self.heads, 1)
+        return direct, diffuse
+
+    def network(self, member: int) -> Siren:
+        """The network of one member."""
+        network = self.networks[member]
+        assert isinstance(network, Siren)
+        return network
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
-        return (self.geometric(points) * self.smooth(points).exp()).clamp(max=1.0)
+        return self.value(points, self.geometric(points))
+
+    def value(self, points: Float[Tensor, "n 3"], share: Float[Tensor, "n channel"]) -> Float[Tensor, "n channel"]:
+        """v of the equation with g given, as its mean over a voxel."""
+        value = torch.zeros_like(share)
+        for sign in torch.unique(self.sign, dim=0):
+            channels = torch.nonzero((self.sign == sign).all(1))[:, 0]
+            seen = self.box_centre + sign * (points - self.box_centre)
+            for member in range(len(self.networks)):
+                direct, diffuse = (part[:, self.head[channels]] for part in self.logarithms(member, seen))
+                value = value.index_add(1, channels, share[:, channels] * direct.exp() + diffuse.exp())
+        return (value / len(self.networks)).clamp(max=1.0)
 
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)
-
-    def _sensors_on(self, device: torch.device) -> Sensors:
-        return Sensors(self.sensors.centre.to(device), self.sensors.normal.to(device), self.sensors.radius.to(device))

@@ -2,10 +2,10 @@
 
 A library's value is the mean over its voxel, since photons start anywhere in it:
 
-    counts_vc = N <v_c>_v,    <g exp(s)>_v ~ <g>_v exp(s(centre))
+    counts_vc = N <v_c>_v,    <g exp(a) + exp(b)>_v ~ <g>_v exp(a(centre)) + exp(b(centre))
 
-The geometric share g is steep near a sensor and its mean is taken by Gauss quadrature, once; s is smooth. `voxel_mean` takes the mean
-of the whole product: the two agree as the voxels shrink (a test holds that).
+The geometric share g is steep near a sensor and its mean is taken by Gauss quadrature, once; a and b are smooth. `voxel_mean` takes the
+mean of the whole: the two agree as the voxels shrink (a test holds that).
 
 A track is a row of points that make photons: PE_tc = sum_p q_p v_c(x_p), summed here by segments.
 """
@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 GAUSS = 1 / (2 * math.sqrt(3))  # of an edge: abscissa of the two-point Gauss rule
@@ -29,14 +29,19 @@ def voxel_mean(values: Values, centres: Float[Tensor, "voxel 3"], edges: Float[T
     return sum((values(centres + sign * edges) for sign in signs), torch.zeros((), dtype=centres.dtype, device=centres.device)) / len(signs)
 
 
-def in_chunks(values: Values, points: Float[Tensor, "n 3"], chunk: int = CHUNK) -> Float[Tensor, "n channel"]:
-    """`values` at many points, some at a time."""
+def in_chunks(values: Values, points: Shaped[Tensor, "n *any"], chunk: int = CHUNK) -> Float[Tensor, "n channel"]:
+    """`values` at many points (or of many rows), some at a time."""
     return torch.cat([values(part) for part in points.split(chunk)])
 
 
-def expected_counts(share: Float[Tensor, "voxel channel"], smooth: Float[Tensor, "voxel channel"], photons: float) -> Float[Tensor, "voxel channel"]:
-    """Mean photon counts of voxels: N min(1, <g> exp(s))."""
-    return photons * (share * smooth.exp()).clamp(max=1.0)
+def expected_counts(
+    share: Float[Tensor, "voxel head"],
+    direct: Float[Tensor, "voxel head"],
+    diffuse: Float[Tensor, "voxel head"],
+    photons: Float[Tensor, "voxel head"],
+) -> Float[Tensor, "voxel head"]:
+    """Mean photon counts of voxels, N min(1, <g> exp(a) + exp(b)); share: <g>; direct, diffuse: the logarithms a and b at the centres."""
+    return photons * (share * direct.exp() + diffuse.exp()).clamp(max=1.0)
 
 
 def photoelectrons(

@@ -21,7 +21,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 LANDEN_STEPS = 7  # the error squares at each step: 7 reach double precision for kc above 1e-9
-SEEN_AROUND = 0.02  # share of the disk's light that also reaches it from the side and from behind, see `seen_share`
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,3 @@ def solid_angle_share(sensors: Sensors, points: Float[Tensor, "n 3"]) -> Float[T
     part = 2 * h / far.sqrt() * complete_elliptic(kc, q.square(), 1 + q, q.square() + q)
     omega = torch.where(q > 0, 2 * math.pi - part, -part)
     return torch.where(height > 0, (omega / (4 * math.pi)).clamp(min=0), torch.zeros_like(omega))
-
-
-def seen_share(sensors: Sensors, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
-    """`solid_angle_share` plus a small part that looks everywhere, a^2 / 4 (d^2 + a^2) times SEEN_AROUND.
-
-    Light that is scattered or reflected also reaches a disk from where its face is not in sight: this keeps the logarithm of the
-    share finite and smooth there.
-    """
-    _, distance = offsets(sensors.double(), points.double())
-    square = sensors.radius.double().square()
-    return solid_angle_share(sensors, points) + SEEN_AROUND * 0.25 * square / (distance.square() + square)

@@ -49,13 +49,12 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in "OUS":
             continue
-        known: dict[str, Any] = {"_FillValue": None}
-        if variable.dtype.kind == "f" and name not in dataset.coords and variable.size:
+        known: dict[str, Any] = {"_FillValue": np.nan if variable.dtype.kind == "f" and name not in dataset.coords else None}
+        if name not in dataset.coords and variable.size and (variable.dtype.kind == "f" or variable.ndim > 2) and variable.ndim:
             chunks = tuple(
                 1 if dim in ("shot", "channel") and variable.ndim > 2 else size for dim, size in zip(variable.dims, variable.shape, strict=True)
             )
-            known = {"_FillValue": np.nan, "zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
-            known = known if variable.ndim else {"_FillValue": np.nan}
+            known |= {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
         encoding[str(name)] = known
     with whole(path) as unfinished:
         dataset.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)

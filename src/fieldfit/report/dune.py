@@ -67,7 +67,7 @@ def _errors(dataset: xr.Dataset) -> Picture:
     figures = (
         ("held-out voxels", str(dataset.attrs["held_out_voxels"])),
         ("chi-square, held out", str(dataset.attrs["held_out_chi2"])),
-        ("chi-square, fitted", str(dataset.attrs["fitted_chi2"])),
+        ("mirror images", str(dataset.attrs["symmetry"])),
         ("relative error", str(dataset.attrs["held_out_relative_error"])),
     )
     caption = (
