@@ -6,7 +6,7 @@ import pytest
 from fieldfit.config import VisibilityFit
 from fieldfit.experiments.dune.visibility import METHODS, FittedVisibility, fit_library
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 from fieldfit.simulate.optics import disk_share
 
 BOX = Box((0.0, -0.5, 0.0), (1.0, 0.5, 1.2), (10, 10, 12))

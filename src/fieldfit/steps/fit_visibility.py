@@ -12,7 +12,7 @@ from fieldfit.io.library import box_of, disks_of
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.types import VoxelQuality
 
-PASSED_ON = ("component", "counting", "photons_per_voxel", "box_lower_m", "box_upper_m", "findings")
+PASSED_ON = ("component", "format", "convention", "quantum_efficiency", "counting", "photons_per_voxel", "box_lower_m", "box_upper_m", "findings")
 
 
 def fit_visibility(library: Path, output: Path, entry: Library) -> None:

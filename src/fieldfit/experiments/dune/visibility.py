@@ -26,7 +26,7 @@ from fieldfit.fields.visibility import OMEGA, VisibilityField
 from fieldfit.fitting.fit import Schedule, device_of, fit, generator_of
 from fieldfit.forward.visibility import expected_counts, in_chunks, voxel_mean
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 from fieldfit.likelihoods import poisson_deviance
 
 LAPLACE_VOXELS = 100_000  # from which the last layer's information is summed (scaled up for larger libraries)
