@@ -156,12 +156,13 @@ def _field(box: Box, disks: Disks, factor: list[bool], settings: VisibilityFit, 
 
 
 def _start(field: VisibilityField, grid: Grid, share: Tensor) -> None:
-    """Give each channel its total light before the first step; a channel without any gets a tenth of a photon."""
+    """Give each channel its total light before the first step; one without any gets a tenth of a photon, one that is masked its geometric share."""
     with torch.no_grad():
         light = (grid.counts * grid.kept).sum(0).clamp(min=0.1)
+        seen = grid.photons * (share * grid.kept).sum(0)
         last = field.network.layers[-1]
         assert isinstance(last, torch.nn.Linear)
-        last.bias.copy_((light / (grid.photons * (share * grid.kept).sum(0))).log())
+        last.bias.copy_(torch.where(seen > 0, light / seen, torch.ones_like(seen)).log())
 
 
 def _summary(

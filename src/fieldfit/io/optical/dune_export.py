@@ -31,6 +31,7 @@ COLUMNS: dict[Component, tuple[str, ...]] = {
     "total": ("opDet_visDirect", "opDet_visReflct"),
 }
 OFF_GRID = 1e-3  # of a voxel's edge that a coordinate may lie off its centre
+FEWEST = 0.5  # of the voxels that must have a row
 MOST_PLANES = 100_000  # different coordinates along an axis
 
 
@@ -112,7 +113,7 @@ def _scan(tree: Tree, edges: list[NDArray[np.float64] | None], path: Path) -> tu
         if edge is not None:
             pitch = float(edge[1] - edge[0])
         elif len(found) > 1:
-            pitch = float(np.diff(found)[np.diff(found) > 1e-6 * np.ptp(found)].min())
+            pitch = float(np.median(np.diff(found)))  # planes may be lost
         else:
             raise InputError(f"{path}: all voxels have the same {axis} and there is no histogram hgrid, expected voxels with edges")
         place = (found - found[0]) / pitch
@@ -123,8 +124,8 @@ def _scan(tree: Tree, edges: list[NDArray[np.float64] | None], path: Path) -> tu
         upper.append(lower[-1] + pitch * (round(place[-1]) + 1))
         divisions.append(round(place[-1]) + 1)
     box = box_between(lower, upper, divisions, CM)
-    if box.voxels > 100 * tree.rows:
-        raise InputError(f"{path}: coords of {tree.rows} rows spread over {box.told()}, expected a voxel's centre each")
+    if tree.rows < FEWEST * box.voxels:
+        raise InputError(f"{path}: coords of {tree.rows} rows spread over {box.voxels} voxels ({box.told()}), expected a row for each")
     return box, reflected
 
 
