@@ -73,8 +73,8 @@ def write_arcube(path: Path, rows: dict[str, np.ndarray] | None = None, vectors:
     return path
 
 
-def write_dune(path: Path, shuffled: bool = False, keep: np.ndarray | None = None, **changes: Any) -> Path:
-    """z fastest, a row a voxel; changes: arrays in place of coords, direct or reflected."""
+def write_dune(path: Path, shuffled: bool = False, keep: np.ndarray | None = None, grid: bool = False, **changes: Any) -> Path:
+    """z fastest, a row a voxel; grid: with histograms of the edges, beyond the box; changes: arrays in place of coords, direct or reflected."""
     centres = [low + (np.arange(n) + 0.5) * (high - low) / n for low, high, n in zip(LOWER_CM, UPPER_CM, DIVISIONS, strict=True)]
     coords = np.stack(np.meshgrid(*centres, indexing="ij"), -1).reshape(-1, 3)
     rows = {
@@ -97,6 +97,10 @@ def write_dune(path: Path, shuffled: bool = False, keep: np.ndarray | None = Non
         )
         corners = np.array([LOWER_CM, UPPER_CM, LOWER_CM, UPPER_CM])
         room.mktree("tDimensions", {"dimension": ("f8", (3,))}).extend({"dimension": corners})
+        for k, (low, high, n) in enumerate(zip(LOWER_CM, UPPER_CM, DIVISIONS, strict=True)):
+            if grid:
+                edge = (high - low) / n
+                room[f"hgrid{k}"] = np.zeros(n + 2), np.linspace(low - edge, high + edge, n + 3)
     return path
 
 

@@ -126,8 +126,8 @@ LARSOFT = [
         lambda path: path.write_bytes(b"root" + bytes(500)),
         "no tree PhotonLibraryData .trees found: none., expected a LArSoft photon library",
     ),
-    Damage("truncated at half", cut(larsoft(), 0.5), "cannot be read"),
-    Damage("truncated at the end", cut(larsoft(), 0.97), "cannot be read"),
+    Damage("truncated at half", cut(larsoft(), 0.5), "is cut off, it has .* bytes that its header promises"),
+    Damage("truncated at the end", cut(larsoft(), 0.97), "is cut off, it has .* bytes that its header promises"),
     Damage("truncated in the header", cut(larsoft(), 0.01), "cannot be read as ROOT"),
     # the tree
     Damage("zero entries", larsoft({k: v[:0] for k, v in columns().items()}), "tree pmtresponse/PhotonLibraryData has no rows"),
@@ -288,7 +288,7 @@ DIRECT = np.moveaxis(truth(), 0, -1).reshape(-1, CHANNELS)
 VECTORS = {"Min": [-100.0, 200.0, 0.0], "Max": [300.0, 500.0, 1000.0]}
 COORDS = np.stack(np.meshgrid([-5.0, 5, 15, 25], [25.0, 35, 45], [10.0, 30, 50, 70, 90], indexing="ij"), -1).reshape(-1, 3)
 OTHERS = [
-    Damage("dune: truncated", cut(write_dune, 0.5), "cannot be read", format="dune_export"),
+    Damage("dune: truncated", cut(write_dune, 0.5), "is cut off", format="dune_export"),
     Damage("dune: off the grid", lambda p: write_dune(p, coords=poisoned(COORDS, (7, 0), 6.0)), "coords hold x = .*expected centres", format="dune_export"),
     Damage("dune: few voxels", lambda p: write_dune(p, keep=np.array([0, 1, 2, 3, 4, 5, 10, 15, 30, 45])), "coords of 10 rows spread over 60 voxels .*expected a row for each", format="dune_export"),
     Damage("dune: NaN coordinates", lambda p: write_dune(p, coords=poisoned(COORDS, (7, 0), NAN)), "coords of row 7 .*expected a voxel's centre", format="dune_export"),

@@ -132,6 +132,15 @@ def test_dune_coordinates_decide_where_a_voxel_lies(tmp_path: Path) -> None:
     assert np.allclose(source.disks.normal, [1, 0, 0]) and np.allclose(np.pi * source.disks.radius**2, 0.02)
 
 
+def test_edges_of_dune_voxels_are_those_of_the_histograms(tmp_path: Path) -> None:
+    plane = np.arange(15, 30)  # all at the second x: only the histogram knows how wide it is
+    source = opened(write_dune(tmp_path / "a.root", keep=plane, grid=True), "dune_export")
+    assert source.box.divisions == (1, 3, 5) and np.allclose(source.box.pitch, [0.1, 0.1, 0.2])
+    assert np.allclose(filled(source).values, (truth() + truth(True))[:, 1:2], rtol=1e-6)
+    with pytest.raises(InputError, match="all voxels have the same x and there is no histogram hgrid"):
+        opened(write_dune(tmp_path / "b.root", keep=plane), "dune_export")
+
+
 def test_dune_map_without_reflections_is_told(tmp_path: Path) -> None:
     path = write_dune(tmp_path / "a.root", reflected=np.zeros((60, CHANNELS)))
     table = filled(opened(path, "dune_export"))
@@ -175,6 +184,14 @@ def test_hits_are_counted_with_the_photons_made(tmp_path: Path, modules: int) ->
     assert source.made is not None and source.made.shape == DIVISIONS and (source.made == 0).sum() == 2
     assert table.bad[:, 0, 0, 0].all() and table.bad[:, 3, 2, 4].all() and table.bad.sum() == 2 * CHANNELS
     assert np.allclose(np.where(table.bad, truth(), table.values), truth(), rtol=1e-5)
+
+
+def test_hits_are_counted_by_groups_of_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fieldfit.io.optical.hits.TABLE_VALUES", 4 * 60)
+    monkeypatch.setattr("fieldfit.io.optical.hits.ROWS", 7)
+    source = opened(write_hits(tmp_path / "a.h5"), "hits", geometry=GEOMETRY)
+    assert np.allclose(filled(source).values, truth(), rtol=1e-5)
+    assert sum(1 for _ in source.chunks(("n_photons_det",))) > 60
 
 
 def channel_file(path: Path) -> Path:

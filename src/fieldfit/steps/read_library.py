@@ -43,6 +43,7 @@ def read_library(library: Path, channels: Path | None, output: Path, entry: Libr
             "channel_position": disks.centre,
             "channel_normal": disks.normal,
             "channel_radius": disks.radius,
+            **({"photons_made": source.made} if source.made is not None else {}),
         },
         {"x": x.astype(np.float32), "y": y.astype(np.float32), "z": z.astype(np.float32), "axis": np.array(["x", "y", "z"])},
         component=entry.component,

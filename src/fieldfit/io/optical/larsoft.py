@@ -121,6 +121,8 @@ def header_of(metadata: dict[str, float], geometry: Geometry | None, channels: i
         raise InputError(f"{path}: metadata say {box.told()}, the key geometry says {given.told()}; expected the same, or no key geometry")
     if "NVoxels" in metadata and int(metadata["NVoxels"]) != box.voxels:
         raise InputError(f"{path}: metadata contradict: NVoxels {int(metadata['NVoxels'])}, NDivX NDivY NDivZ = {box.voxels}")
+    if metadata and "NVoxels" not in metadata:
+        notes.append(f"metadata NVoxels is missing: {box.voxels} follows from the others")
     count = int(metadata["NChannels"]) if "NChannels" in metadata else channels
     if count is None:
         raise InputError(f"{path}: no metadata NChannels beside {TREE}; expected the key channels, a list of the sensors")

@@ -38,6 +38,9 @@ def opened(path: Path, expected: str) -> Iterator[Any]:
     except Exception as error:  # uproot raises many kinds for what is no ROOT file
         raise InputError(f"{path}: cannot be read as ROOT ({told(error)}), expected {expected}") from None
     with file:
+        promised, held = int(file.file.fEND), path.stat().st_size
+        if held < promised:  # what is left may look whole: the tree of small files comes first
+            raise InputError(f"{path}: is cut off, it has {held} of the {promised} bytes that its header promises; expected a whole file")
         yield file
 
 
