@@ -96,6 +96,13 @@ def test_a_wrong_geometry_is_an_error_unless_it_is_accepted_or_masked() -> None:
         check(np.flip(library(), 3), quality=Quality(misplaced_sensors="mask"))
 
 
+def test_divisions_that_agree_with_each_other_and_not_with_the_rows_are_an_error() -> None:
+    swapped = library().transpose(0, 3, 2, 1).reshape(4, -1).reshape(4, 20, 10, 12).transpose(0, 3, 2, 1)  # NDivX and NDivY exchanged
+    box = Box(BOX.lower, BOX.upper, (12, 10, 20))
+    with pytest.raises(InputError, match=r"hottest voxels of . of 4 channels are not at their sensors"):
+        check_library(swapped, box, DISKS, PHOTONS, "total", Quality())
+
+
 def test_holes_and_hot_voxels_follow_their_policies() -> None:
     values = library()
     values[1, 4, 6, 10] *= 5

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -184,6 +185,27 @@ def test_hits_are_counted_with_the_photons_made(tmp_path: Path, modules: int) ->
     assert source.made is not None and source.made.shape == DIVISIONS and (source.made == 0).sum() == 2
     assert table.bad[:, 0, 0, 0].all() and table.bad[:, 3, 2, 4].all() and table.bad.sum() == 2 * CHANNELS
     assert np.allclose(np.where(table.bad, truth(), table.values), truth(), rtol=1e-5)
+
+
+def test_older_hits_have_one_dataset_in_step_with_the_segments(tmp_path: Path) -> None:
+    write_hits(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as new, h5py.File(tmp_path / "b.h5", "w") as old:
+        segments, light = new["segments"][()], new["light_dat/light_dat_allmodules"][()]
+        light = light[np.argsort(light["segment_id"][:, 0])][np.argsort(np.argsort(segments["segment_id"]))]
+        old["tracks"], old["light_dat"] = segments, light[["n_photons_det", "t0_det"]]
+    table = filled(opened(tmp_path / "b.h5", "hits", geometry=GEOMETRY))
+    assert np.allclose(table.values, truth(), rtol=1e-5) and "tracks has no attribute zbeam" in table.findings[0]
+    with h5py.File(tmp_path / "b.h5", "a") as old:
+        del old["light_dat"]
+        old["light_dat"] = light[:-1][["n_photons_det", "t0_det"]]
+    with pytest.raises(InputError, match="light_dat has 179 rows for 180 segments and no segment_id"):
+        opened(tmp_path / "b.h5", "hits", geometry=GEOMETRY)
+
+
+def test_segments_outside_the_box_are_left_out_and_told(tmp_path: Path) -> None:
+    half = GEOMETRY | {"max_cm": (30.0, 50.0, 60.0), "divisions": (4, 3, 3)}
+    table = filled(opened(write_hits(tmp_path / "a.h5"), "hits", geometry=half))
+    assert np.allclose(table.values, truth()[..., :3], rtol=1e-5) and table.findings == ("72 of 180 segments lie outside the box; left out",)
 
 
 def test_hits_are_counted_by_groups_of_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
