@@ -365,6 +365,48 @@ def test_spilled_rows_give_the_same_table(tmp_path: Path, damage: Damage, channe
     assert {path.name for path in (tmp_path / "scratch").iterdir()} == {"values.npy", "bad.npy"}
 
 
+def test_every_chunk_is_compared_with_those_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffled, with repeated rows near and far apart, in chunks of any size: the same table and the same counts."""
+    random = np.random.default_rng(4)
+    found = more([ROW, 3, ROW, 100, 200])
+    found["Visibility"][-2:] *= np.float32(2)  # 100 and 200 conflict
+    order = random.permutation(len(found["Voxel"]))
+    write_larsoft(tmp_path / "library", {name: values[order] for name, values in found.items()})
+    lines, tables = set(), []
+    for size in (1, 7, 50, 1000):
+        monkeypatch.setattr("fieldfit.io.optical.trees.stream.__defaults__", (size,))
+        table = table_of(tmp_path / "library", Damage("", lambda _: None, "", quality={"duplicates_conflicting": "mask"}))
+        lines.add(tuple(re.sub(r" \(first: .*?\)", "", line) for line in table.findings))
+        tables.append(table)
+    assert lines == {
+        (
+            "3 of 365 rows are there again with the same value; kept once",
+            "2 of 365 rows are there again with different values; masked",
+        )
+    }
+    assert all(np.array_equal(t.values, tables[0].values, equal_nan=True) and t.bad.sum() == 2 for t in tables)
+
+
+def test_policies_of_repeated_rows_do_not_mix(tmp_path: Path) -> None:
+    found = more([ROW, 3])
+    found["Visibility"][-1] *= np.float32(2)
+    write_larsoft(tmp_path / "library", found)
+    quality = {"duplicates_same": "mask", "duplicates_conflicting": "accept"}
+    table = table_of(tmp_path / "library", Damage("", lambda _: None, "", quality=quality))
+    assert table.bad.sum() == 1 and table.bad[4, 2, 1, 3]
+    assert table.values[3, 0, 0, 0] == 2 * truth()[3, 0, 0, 0] and "the last is taken" in table.findings[1]
+
+
+def test_a_bad_row_beside_a_sound_one_is_a_conflict(tmp_path: Path) -> None:
+    found = more([ROW])
+    found["Visibility"][-1] = np.nan
+    write_larsoft(tmp_path / "library", found)
+    with pytest.raises(InputError, match=r"different values \(first: Voxel 42, OpChannel 4: 0.3125 and no share of photons\)"):
+        table_of(tmp_path / "library", Damage("", lambda _: None, ""))
+    table = table_of(tmp_path / "library", Damage("", lambda _: None, "", quality={"bad_values": "accept"}))
+    assert np.array_equal(table.values, truth())
+
+
 def test_a_table_beyond_the_memory_needs_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="without a scratch folder"):
         table_of(write_larsoft(tmp_path / "a.root"), LARSOFT[0], most=100)

@@ -172,6 +172,17 @@ def test_channels_of_zeros_are_found_and_masked(tmp_path: Path) -> None:
     assert not kept.bad.any() and (kept.values[4:] == 0).all()
 
 
+@pytest.mark.parametrize("chunks", [None, (60, 6), (7, 2), (1, 6)])
+def test_photonlib_chunks_are_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: tuple[int, int] | None) -> None:
+    monkeypatch.setattr("fieldfit.io.optical.photonlib_h5.ROWS", 50)
+    with h5py.File(write_photonlib(tmp_path / "a.h5"), "a") as file:
+        vis = file["vis"][()]
+        del file["vis"]
+        file.create_dataset("vis", data=vis, chunks=chunks)
+    source = opened(tmp_path / "a.h5", "photonlib_h5")
+    assert np.array_equal(filled(source).values, truth()) and all(len(rows.voxel) <= 50 for rows in source.chunks(("vis",)))
+
+
 def test_photonlib_factor_is_told_and_not_applied(tmp_path: Path) -> None:
     source = opened(write_photonlib(tmp_path / "a.h5", eff=0.25), "photonlib_h5")
     assert source.efficiency == "not in it" and "eff is 0.25: a factor beside the table, not applied" in source.notes

@@ -7,8 +7,9 @@ segments say nothing about another one's channels, which come one module after t
 
     V_vc = sum of n_photons_det over the segments in v / N_vc,    N_vc = sum of n_photons over the same
 
-The counting uncertainty is that of the N actually made in a voxel. Where none were made nothing is known. n_photons_det has the
-efficiency of the look-up table and of the channel in it. The box and its voxels come from the key `geometry`.
+The counting uncertainty is that of the N actually made in a voxel: that of hits which were drawn. larnd-sim writes mean numbers from its
+look-up table, which scatter less. Where none were made nothing is known. n_photons_det has the efficiency of the table and of the channel
+in it. The box and its voxels come from the key `geometry`.
 """
 
 import re

@@ -38,7 +38,7 @@ def open_photonlib_h5(path: Path, channels: int | None, geometry: Geometry | Non
                 raise InputError(f"{path}: {name} is {corners[name].tolist()}, expected three numbers")
         vis = file["vis"]
         shape, kind, eff = vis.shape, vis.dtype, np.asarray(file["eff"][()]).tolist() if "eff" in file else None
-        width = max(1, min(vis.chunks[0], ROWS // max(1, shape[-1]))) if vis.chunks and len(shape) == 2 else 1
+        width = vis.chunks[0] if vis.chunks else 1
     divisions = corners["numvox"]
     if (divisions < 1).any() or (divisions != np.round(divisions)).any():
         raise InputError(f"{path}: numvox is {divisions.tolist()}, expected whole numbers of at least 1")
@@ -53,7 +53,7 @@ def open_photonlib_h5(path: Path, channels: int | None, geometry: Geometry | Non
         raise InputError(f"{path}: vis has {shape[1]} channels, the channel file has {channels} sensors; expected the same number")
     if geometry and not same_box(box, given_box(geometry)):
         raise InputError(f"{path}: the file says {box.told()}, the key geometry says {given_box(geometry).told()}; expected the same")
-    slab = max(width, ROWS // shape[1] // width * width)  # whole chunks of the file
+    slab = max(1, ROWS // shape[1] // width) * width  # whole chunks of the file: each is unpacked once
     return Source(
         path=path,
         box=box,
@@ -79,7 +79,10 @@ def _rows(path: Path, slab: int) -> Iterator[Rows]:
                 values = vis[first : first + slab]
             except OSError as error:
                 raise InputError(f"{path}: vis cannot be read from row {first} on ({error}), expected a whole file") from None
-            yield rows_of_slab(np.arange(first, first + len(values)), 0, (values,))
+            some = max(1, ROWS // values.shape[1])
+            for begin in range(0, len(values), some):
+                part = values[begin : begin + some]
+                yield rows_of_slab(np.arange(first + begin, first + begin + len(part)), 0, (part,))
 
 
 def opened_h5(path: Path, expected: str) -> Any:

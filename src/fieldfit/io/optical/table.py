@@ -112,6 +112,8 @@ def _checked(source: Source, quality: Quality, faults: Faults) -> Iterator[_Seen
         value, kept = _sound(Rows(voxel, channel, parts), source, quality, faults)
         if kept is not None:
             voxel, channel, value = voxel[kept], channel[kept], value[kept]
+            if not len(voxel):
+                continue
         kind_of_index = np.int64 if wide else np.int32
         yield _Seen(voxel.astype(kind_of_index, copy=False), channel.astype(kind_of_index, copy=False), value)
 
@@ -177,11 +179,15 @@ def _place(block: _Block, seen: _Seen, quality: Quality, faults: Faults, source:
     other = again & (before != seen.value)
     name = lambda k: source.name_of(int(seen.voxel[k]), int(seen.channel[k]))  # noqa: E731
     faults.same.add(again & ~other, name)
-    faults.conflicting.add(other, lambda k: f"{name(k)}: {before[k]:.6g} and {seen.value[k]:.6g}")
+    faults.conflicting.add(other, lambda k: f"{name(k)}: {_told(before[k])} and {_told(seen.value[k])}")
     if quality.duplicates_conflicting != "accept":
         flat[place[other]] = BAD
     if quality.duplicates_same == "mask":
-        flat[place[again]] = BAD
+        flat[place[again & ~other]] = BAD
+
+
+def _told(value: np.float32) -> str:
+    return "no share of photons" if value == BAD else f"{value:.6g}"
 
 
 def _rises(index: NDArray[Any]) -> bool:
