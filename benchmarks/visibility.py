@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from scipy.interpolate import RegularGridInterpolator
 
-from fieldfit.config import VisibilityFit
+from fieldfit.config import Quality, VisibilityFit
 from fieldfit.experiments.dune.visibility import fit_library
 from fieldfit.forward.visibility import in_chunks
 from fieldfit.io.channels import read_channels
-from fieldfit.io.root_library import read_root_library
+from fieldfit.io.optical.larsoft import open_larsoft
+from fieldfit.io.optical.table import fill_table
 
 
 def row(name: str, found: np.ndarray, true: np.ndarray, seconds: float) -> str:
@@ -34,23 +35,23 @@ def main(library: Path, channels: Path, truth: Path, photons: float, steps: int)
     """Fit twice, interpolate twice, print."""
     torch.set_num_threads(1)
     disks = read_channels(channels)
-    raw = read_root_library(library, "total", disks.count, None)
-    values = np.nan_to_num(raw.values)
+    source = open_larsoft(library, "total", disks.count, None)
+    values = np.nan_to_num(fill_table(source, Quality(), None, 4 * 2**30).values)
     known = np.load(truth, allow_pickle=False)
     points, true = known["position_cm"].astype(np.float64) * 0.01, known["visibility"] + known["refl_visibility"]
     print("| method | rel [%] | 1e-5 | 1e-4 | 1e-3 | 1e-2 | bias [%] | CPU [s] |\n|---|---|---|---|---|---|---|---|")
     for name, factor in (("field", True), ("sine network without the geometric factor", False)):
         began = time.process_time()
         fitted = fit_library(
-            values, np.zeros(values.shape, bool), raw.box, disks, photons, [factor] * disks.count, VisibilityFit(steps=steps), seed=1, device="cpu"
+            values, np.zeros(values.shape, bool), source.box, disks, photons, [factor] * disks.count, VisibilityFit(steps=steps), seed=1, device="cpu"
         )
         with torch.no_grad():
             found = in_chunks(fitted.field, torch.tensor(points, dtype=torch.float32)).numpy()
         print(row(name, found, true, time.process_time() - began), flush=True)
-    inside = np.stack([np.clip(points[:, k], c[0], c[-1]) for k, c in enumerate(raw.box.centres())], 1)
+    inside = np.stack([np.clip(points[:, k], c[0], c[-1]) for k, c in enumerate(source.box.centres())], 1)
     for method in ("linear", "nearest"):
         began = time.process_time()
-        found = RegularGridInterpolator(raw.box.centres(), np.moveaxis(values, 0, -1), method=method)(inside)
+        found = RegularGridInterpolator(source.box.centres(), np.moveaxis(values, 0, -1), method=method)(inside)
         print(row({"linear": "trilinear", "nearest": "nearest voxel"}[method], found, true, time.process_time() - began), flush=True)
 
 

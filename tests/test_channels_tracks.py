@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fieldfit.io.channels import read_channels
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 from fieldfit.io.tracks import read_tracks
 from fieldfit.types import InputError
 

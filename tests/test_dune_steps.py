@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import uproot
 import xarray as xr
 
 import fieldfit
@@ -91,6 +92,26 @@ def test_tracks_of_another_detector_are_told(made: Path, tmp_path: Path) -> None
         other["pe_measured"] = np.ones((12, 5))
     with pytest.raises(InputError, match="the library has 8 channels"):
         calibrate_visibility(made / "visibility.nc", tmp_path / "t.h5", tmp_path / "none.nc", entry_in(made))
+
+
+def test_a_damaged_library_is_masked_and_fitted(made: Path, tmp_path: Path) -> None:
+    with uproot.open(made / "library.root") as file:
+        name = next(name for name in file.keys(cycle=False) if name.endswith("PhotonLibraryData"))
+        rows = file[name].arrays(library="np")
+    rows = {key: values[rows["OpChannel"] != 5] for key, values in rows.items()}
+    rows["Visibility"] = rows["Visibility"].copy()
+    rows["Visibility"][[3, 40]] = np.nan, 1.5
+    with uproot.recreate(tmp_path / "library.root") as file:
+        file.mktree("PhotonLibraryData", {key: values.dtype for key, values in rows.items()}).extend(rows)
+    entry = entry_in(tmp_path, channels=str(made / "channels.json"), tracks=None, simulate=None)
+    read_library(entry.library, entry.channels, tmp_path / "library.nc", entry)
+    library = xr.open_dataset(tmp_path / "library.nc")
+    assert (library.quality_mask.sel(channel=5) == 2).all() and int((library.quality_mask == 2).sum()) >= 6 * 6 * 8 + 2
+    for told in ("of Visibility are NaN", "of Visibility are above 1", "1 of 8 channels have no row: 5; masked"):
+        assert told in library.attrs["findings"]
+    fit_visibility(tmp_path / "library.nc", tmp_path / "visibility.nc", entry)
+    visibility = xr.open_dataset(tmp_path / "visibility.nc")
+    assert np.isfinite(visibility.visibility).all() and visibility.attrs["quantum_efficiency"] == "not in it"
 
 
 @pytest.mark.parametrize(

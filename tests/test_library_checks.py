@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from fieldfit.experiments.dune.library import check_library, counting_std, fill_masked, scatter_photons
+from fieldfit.config import Quality
+from fieldfit.experiments.dune.library import Checked, check_library, counting_std, fill_masked, scatter_photons
+from fieldfit.experiments.dune.mirrors import mirrors_of
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 from fieldfit.simulate.optics import disk_share
-from fieldfit.types import VoxelQuality
+from fieldfit.types import InputError, VoxelQuality
 
 BOX = Box((0.0, -0.6, 0.0), (1.0, 0.6, 2.0), (10, 12, 20))
 PHOTONS = 50_000.0
@@ -27,8 +29,15 @@ def library(disks: Disks = DISKS, photons: float = PHOTONS, seed: int = 0) -> np
     return np.where(counted > 0, counted, np.nan).astype(np.float32)
 
 
+ACCEPTED = Quality(misplaced_sensors="accept")
+
+
+def check(values: np.ndarray, disks: Disks = DISKS, photons: float | None = PHOTONS, quality: Quality = ACCEPTED) -> Checked:
+    return check_library(values, BOX, disks, photons, "total", quality)
+
+
 def findings(values: np.ndarray, disks: Disks = DISKS) -> str:
-    return "\n".join(check_library(values, BOX, disks, PHOTONS, "total").findings)
+    return "\n".join(check(values, disks).findings)
 
 
 def test_a_sound_library_has_no_findings() -> None:
@@ -40,7 +49,7 @@ def test_lost_jobs_are_masked_as_holes() -> None:
     line = values.transpose(0, 3, 2, 1).reshape(4, -1).copy()
     line[:, 700:725] = np.nan
     values = line.reshape(4, 20, 12, 10).transpose(0, 3, 2, 1)
-    checked = check_library(values, BOX, DISKS, PHOTONS, "total")
+    checked = check(values)
     assert "25 of 2400 voxels have no row in any channel amid light, in 1 runs of consecutive voxels (the longest 25)" in checked.findings[0]
     assert (checked.quality == VoxelQuality.masked).sum() == 100
     filled = fill_masked(checked.values, checked.quality == VoxelQuality.masked)
@@ -52,7 +61,7 @@ def test_an_inflated_voxel_and_a_lost_row_are_masked() -> None:
     values = library()
     values[1, 4, 6, 10] *= 5
     values[2, 2, 4, 15] = np.nan
-    checked = check_library(values, BOX, DISKS, PHOTONS, "total")
+    checked = check(values)
     assert checked.quality[1, 4, 6, 10] == VoxelQuality.masked and checked.quality[2, 2, 4, 15] == VoxelQuality.masked
     assert "channel 1: 1 voxels differ from their neighbours by more than a factor 2" in "\n".join(checked.findings)
 
@@ -76,6 +85,65 @@ def test_two_swapped_channels_are_named() -> None:
     assert "channels 0, 1 swapped or misplaced" in told
 
 
+def test_a_wrong_geometry_is_an_error_unless_it_is_accepted_or_masked() -> None:
+    with pytest.raises(InputError, match=r"library: geometry: .*mirrored along z, expected them at their sensors .policy quality.misplaced_sensors"):
+        check(np.flip(library(), 3), quality=Quality())
+    many = Disks(np.concatenate([CENTRE, CENTRE + [0, 0, 0.2]])[:7], np.tile([1.0, 0, 0], (7, 1)), np.full(7, 0.1))
+    swapped = library(many)[[1, 0, 2, 3, 4, 5, 6]]
+    checked = check(swapped, many, quality=Quality(misplaced_sensors="mask"))
+    assert (checked.quality[:2] == VoxelQuality.masked).all() and not (checked.quality[3] == VoxelQuality.masked).all()
+    with pytest.raises(InputError, match="nothing is left to fit"):
+        check(np.flip(library(), 3), quality=Quality(misplaced_sensors="mask"))
+
+
+def test_divisions_that_agree_with_each_other_and_not_with_the_rows_are_an_error() -> None:
+    swapped = library().transpose(0, 3, 2, 1).reshape(4, -1).reshape(4, 20, 10, 12).transpose(0, 3, 2, 1)  # NDivX and NDivY exchanged
+    box = Box(BOX.lower, BOX.upper, (12, 10, 20))
+    with pytest.raises(InputError, match=r"hottest voxels of . of 4 channels are not at their sensors"):
+        check_library(swapped, box, DISKS, PHOTONS, "total", Quality())
+
+
+def test_holes_and_hot_voxels_follow_their_policies() -> None:
+    values = library()
+    values[1, 4, 6, 10] *= 5
+    values[2, 2, 4, 15] = np.nan
+    kept = check(values, quality=Quality(holes="accept", hot_voxels="accept"))
+    assert not (kept.quality == VoxelQuality.masked).any() and len(kept.findings) == 3
+    assert kept.findings[0].endswith("; taken for zeros") and kept.findings[1].endswith("(first: Voxel 1264); kept")
+    for key in ("holes", "hot_voxels"):
+        with pytest.raises(InputError, match=f"policy quality.{key}: error"):
+            check(values, quality=Quality(**{key: "error"}))
+
+
+def test_bad_values_are_masked_and_no_holes() -> None:
+    values, bad = library(), np.zeros((4, 10, 12, 20), bool)
+    bad[1], bad[2, 2, 4, 15] = True, True
+    values[bad] = np.nan
+    checked = check_library(values, BOX, DISKS, PHOTONS, "total", Quality(), bad)
+    assert checked.findings == () and np.array_equal(checked.quality == VoxelQuality.masked, bad)
+
+
+def test_unequal_mirror_images_are_told() -> None:
+    pair = Disks(np.array([[-0.05, 0.0, 0.3], [1.05, 0.0, 0.3]]), np.array([[1.0, 0, 0], [-1.0, 0, 0]]), np.full(2, 0.1))
+    assert {m.sign for m in mirrors_of(BOX, pair)} == {(1, 1, 1), (-1, 1, 1), (1, -1, 1), (-1, -1, 1)}
+    values = library(pair)
+    assert check(values, pair).findings == ()
+    values[1] *= 0.9
+    checked = check(values, pair)
+    assert "channels 0 and 1 are mirror images along x, and 1 gets 90.1 % of the light of 0" in checked.findings[0] and checked.findings[0].endswith(
+        "; kept"
+    )
+    assert not (checked.quality == VoxelQuality.masked).any()
+
+
+def test_photons_of_each_voxel_make_its_uncertainty() -> None:
+    made = np.full(BOX.divisions, 1e4)
+    made[0, 0, 0] = 0
+    checked = check_library(library(photons=1e4), BOX, DISKS, made, "total", ACCEPTED)
+    assert checked.photons == 1e4 and "photons made in each voxel" in checked.counting
+    assert np.allclose(checked.std[:, 1:], counting_std(checked.values, 1e4)[:, 1:]) and (checked.std[:, 0, 0, 0] >= 0.99).all()
+
+
 def test_a_channel_without_light_is_named() -> None:
     values = library()
     values[2] = np.nan
@@ -83,7 +151,7 @@ def test_a_channel_without_light_is_named() -> None:
 
 
 def test_photons_are_estimated_from_the_scatter_between_neighbours() -> None:
-    checked = check_library(library(), BOX, DISKS, None, "total")
+    checked = check(library(), photons=None)
     assert abs(checked.photons / PHOTONS - 1) < 0.1
     assert checked.counting.startswith("estimated") and "photons_per_voxel is not given" in checked.findings[0]
     assert abs(scatter_photons(np.nan_to_num(library(photons=5000.0))) / 5000 - 1) < 0.15

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import uproot
 
-from fieldfit.config import Geometry
-from fieldfit.io.root_library import COUNTS, LENGTHS, _box, read_root_library
+from fieldfit.config import Geometry, Quality
+from fieldfit.io.optical.larsoft import COUNTS, LENGTHS, header_of, open_larsoft
+from fieldfit.io.optical.source import Component
+from fieldfit.io.optical.table import Table, fill_table
 from fieldfit.types import InputError
 
 GEOMETRY = Geometry(min_cm=(0, -10, 0), max_cm=(20, 10, 40), divisions=(2, 3, 4))
@@ -28,8 +30,14 @@ def write(path: Path, rows: dict[str, np.ndarray], tree: str = "PhotonLibraryDat
     return path
 
 
-def read(path: Path, component: str = "total", channels: int = 2, geometry: Geometry | None = GEOMETRY) -> np.ndarray:
-    return read_root_library(path, component, channels, geometry).values
+def table(
+    path: Path, component: Component = "total", channels: int = 2, geometry: Geometry | None = GEOMETRY, quality: Quality | None = None
+) -> Table:
+    return fill_table(open_larsoft(path, component, channels, geometry), quality or Quality(), None, 2**30)
+
+
+def read(path: Path, component: Component = "total", channels: int = 2, geometry: Geometry | None = GEOMETRY) -> np.ndarray:
+    return table(path, component, channels, geometry).values
 
 
 def test_shuffled_rows_come_back_in_their_places(tmp_path: Path) -> None:
@@ -52,9 +60,9 @@ def test_a_tree_in_a_folder_is_found(tmp_path: Path) -> None:
 
 def test_absent_rows_are_marked_and_repeated_ones_told(tmp_path: Path) -> None:
     rows = {k: np.concatenate([v[3:], v[10:12]]) for k, v in columns().items()}
-    found = read_root_library(write(tmp_path / "a.root", rows), "direct", 2, GEOMETRY)
+    found = table(write(tmp_path / "a.root", rows), "direct")
     assert np.isnan(found.values).sum() == 3
-    assert found.notes == ("2 rows are there twice with the same value",)
+    assert found.findings == ("2 of 47 rows are there again with the same value (first: Voxel 5, OpChannel 0); kept once",)
 
 
 def changed(**keys: object) -> dict[str, np.ndarray]:
@@ -67,14 +75,20 @@ def changed(**keys: object) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (changed(Visibility=([5, 7], np.nan)), r"2 of 48 values of branch Visibility are NaN or infinite \(first at Voxel 2, OpChannel 1"),
-        (changed(Visibility=(slice(None), np.nan)), "all 48 values of branch Visibility are NaN"),
-        (changed(ReflVisibility=(4, -0.1)), r"1 of 48 values of branch ReflVisibility are negative \(first at Voxel 2, OpChannel 0: -0.1\)"),
-        (changed(Visibility=(3, 1.5)), "branch Visibility are above 1"),
-        (changed(Visibility=(3, 0.9), ReflVisibility=(3, 0.9)), "sums of Visibility and ReflVisibility are above 1"),
-        (changed(Voxel=(0, 24)), r"1 rows have a Voxel outside 0 to 23 \(first: Voxel 24, OpChannel 0\), expected 2 x 3 x 4 voxels"),
-        (changed(OpChannel=(0, 7)), "OpChannel outside 0 to 1 .*expected 2 sensors in the channel file"),
-        (changed(Voxel=(2, 0)), "Voxel 0, OpChannel 0 is there twice with different values"),
+        (
+            changed(Visibility=([5, 7], np.nan)),
+            r"2 of 48 values of Visibility are NaN or infinite \(first: Voxel 2, OpChannel 1: nan\), expected .* Visibility holds something else",
+        ),
+        (changed(Visibility=(slice(None), np.nan)), "all 48 values of Visibility are NaN"),
+        (changed(ReflVisibility=(4, -0.1)), r"1 of 48 values of ReflVisibility are negative \(first: Voxel 2, OpChannel 0: -0.1\)"),
+        (changed(Visibility=(3, 1.5)), "values of Visibility are above 1"),
+        (changed(Visibility=(3, 0.9), ReflVisibility=(3, 0.9)), r"values of Visibility \+ ReflVisibility are above 1"),
+        (
+            changed(Voxel=(0, 24)),
+            r"1 of 48 rows have a voxel outside 0 to 23 \(first: Voxel 24, OpChannel 0\), expected 2 x 3 x 4 voxels .policy quality.out_of_range",
+        ),
+        (changed(OpChannel=(0, 7)), r"channel outside 0 to 1 \(first: Voxel 0, OpChannel 7\), expected 2 channels"),
+        (changed(Voxel=(2, 0)), r"1 of 48 rows are there again with different values \(first: Voxel 0, OpChannel 0: "),
         ({k: v for k, v in columns().items() if k != "ReflVisibility"}, "no branch ReflVisibility .* expected component: direct"),
         ({("Visiblity" if k == "Visibility" else k): v for k, v in columns().items()}, "no branch Visibility .*did you mean 'Visiblity'"),
     ],
@@ -120,23 +134,23 @@ def metadata(**changes: float) -> dict[str, float]:
 )
 def test_contradicting_metadata_are_told(changes: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        _box(metadata(**changes), None, Path("a.root"))
+        header_of(metadata(**changes), None, 2, Path("a.root"))
 
 
 def test_metadata_and_config_must_agree() -> None:
-    assert _box(metadata(), GEOMETRY, Path("a.root")).divisions == (2, 3, 4)
-    with pytest.raises(InputError, match=r"metadata say min_cm .* the key geometry says .*divisions \[3, 2, 4\]"):
-        _box(metadata(), Geometry(min_cm=(0, -10, 0), max_cm=(20, 10, 40), divisions=(3, 2, 4)), Path("a.root"))
+    assert header_of(metadata(), GEOMETRY, 2, Path("a.root")).box.divisions == (2, 3, 4)
+    with pytest.raises(InputError, match=r"metadata say NDivX 2, the key geometry says 3 .*divisions \[3, 2, 4\]"):
+        header_of(metadata(), Geometry(min_cm=(0, -10, 0), max_cm=(20, 10, 40), divisions=(3, 2, 4)), 2, Path("a.root"))
 
 
 def test_the_reference_library_reads_the_same_with_and_without_metadata() -> None:
     if not (SHARED / "photon_library.root").is_file():
         pytest.skip("the reference library is not here")
     geometry = Geometry(min_cm=(0, -75, 0), max_cm=(150, 75, 300), divisions=(20, 20, 40))
-    full = read_root_library(SHARED / "photon_library.root", "direct", 10, None)
-    flat = read_root_library(SHARED / "photon_library_flat.root", "direct", 10, geometry)
-    assert np.array_equal(full.values, flat.values) and full.box == flat.box
+    full = table(SHARED / "photon_library.root", "direct", 10, None)
+    flat = table(SHARED / "photon_library_flat.root", "direct", 10, geometry)
+    assert np.array_equal(full.values, flat.values, equal_nan=True) and not full.findings
     with pytest.raises(InputError, match="NChannels is 10, the channel file has 9"):
-        read_root_library(SHARED / "photon_library.root", "direct", 9, None)
+        table(SHARED / "photon_library.root", "direct", 9, None)
     with pytest.raises(InputError, match="component: total cannot be made, expected component: direct"):
-        read_root_library(SHARED / "photon_library_flat.root", "total", 10, geometry)
+        table(SHARED / "photon_library_flat.root", "total", 10, geometry)

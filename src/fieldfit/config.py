@@ -363,6 +363,25 @@ class Geometry(Entry):
     divisions: tuple[int, int, int] = Field(description="voxels along x, y, z")
 
 
+Policy = Literal["error", "mask", "accept"]
+
+
+class Quality(Entry):
+    """What becomes of each kind of finding in a library: `error` refuses the file, `mask` leaves the values out of the fit, `accept` only tells."""
+
+    bad_values: Policy = Field("mask", description="values NaN, infinite, negative or above 1; above 1 % of the rows always an error")
+    duplicates_same: Policy = Field("accept", description="rows that are there again with the same value")
+    duplicates_conflicting: Policy = Field("error", description="rows that are there again with another value")
+    out_of_range: Policy = Field("error", description="voxel or channel numbers that the box or the channels do not have; mask: rows are dropped")
+    missing_channels: Policy = Field("mask", description="channels without a row, or with nothing but zeros")
+    holes: Policy = Field("mask", description="values without a row where neighbours promise light, or in a format that has a row for each")
+    hot_voxels: Policy = Field("mask", description="values far above or below their neighbours, the sensor's solid angle divided out")
+    misplaced_sensors: Policy = Field(
+        "error", description="channels whose hottest voxels are not at their sensors; accept: fitted without the geometric factor"
+    )
+    asymmetry: Policy = Field("accept", description="channels that get another amount of light than their mirror images")
+
+
 class VisibilityFit(Entry):
     """How the visibility field is fitted."""
 
@@ -383,23 +402,46 @@ class SimulateLibrary(Entry):
     tracks: int = Field(150, ge=0, description="muon tracks")
 
 
+LibraryFormat = Literal["larsoft", "dune_export", "arcube_lut", "larndsim_npz", "photonlib_h5", "hits"]
+
+
 class Library(Entry):
     """An optical library: visibility field, then calibration on tracks."""
 
-    format: Literal["larsoft"] = Field(description="layout of the library")
-    library: Path = Field(description="ROOT file of the library")
+    format: LibraryFormat = Field(
+        description="layout of the library: larsoft, dune_export, arcube_lut (ROOT), larndsim_npz, photonlib_h5, or hits (counted, HDF5)"
+    )
+    library: Path = Field(description="file of the library")
     component: Literal["direct", "reflected", "total"] = Field("total", description="which light is fitted")
-    channels: Path = Field(description="JSON list of sensors: channel, centre [cm], normal, radius [cm]")
+    channels: Path | None = Field(
+        description="JSON list of sensors: channel, centre [cm], normal, radius [cm]; null takes those of a `dune_export` file"
+    )
     photons_per_voxel: float | None = Field(
         None, gt=0, description="photons simulated a voxel; without it the counting noise is estimated from the scatter between neighbours"
     )
-    geometry: Geometry | None = Field(None, description="box and divisions of a library without metadata")
+    geometry: Geometry | None = Field(None, description="box and divisions of a library without metadata, and of `larndsim_npz` and `hits`")
+    y_order: Literal["bottom_up", "top_down"] = Field(
+        "bottom_up", description="where the y index of `larndsim_npz` begins: bottom_up since November 2025, top_down before"
+    )
+    quality: Quality = Field(default_factory=Quality, description="what becomes of each kind of finding: error, mask or accept")
     tracks: Path | None = Field(None, description="HDF5 with measured tracks: calibrate on them")
     fit_tracks: int | None = Field(None, ge=1, description="how many tracks, from the first, are fitted; the rest are held out (default: 5 of 7)")
     fit: VisibilityFit = Field(default_factory=VisibilityFit, description="visibility fit")
     seed: int = Field(1, description="seed of every random choice")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
     simulate: SimulateLibrary | None = Field(None, description="make the raw files first")
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "Library":
+        if self.channels is None and self.format != "dune_export":
+            raise ValueError(f"key 'channels' is null, expected a JSON list of sensors: format '{self.format}' does not place them")
+        if self.y_order != "bottom_up" and self.format != "larndsim_npz":
+            raise ValueError(f"key 'y_order' is '{self.y_order}' for format '{self.format}', expected it for 'larndsim_npz' only")
+        if self.photons_per_voxel is not None and self.format == "hits":
+            raise ValueError("key 'photons_per_voxel' is given for format 'hits', expected none: the photons made in each voxel are counted")
+        if self.simulate is not None and self.format != "larsoft":
+            raise ValueError(f"key 'simulate' makes a LArSoft library, the format is '{self.format}'; expected 'larsoft'")
+        return self
 
 
 # ---------------------------------------------------------------- design
@@ -565,7 +607,7 @@ class Config(Entry):
 
 ENTRY_MODELS: dict[str, dict[str, type[Entry]]] = {
     "magis": {"tiff": Imaging, "fits": Imaging, "hdf5": Imaging, "ports": Ports, "pictures": Pictures, "absorption": Absorption},
-    "dune": {"larsoft": Library},
+    "dune": dict.fromkeys(get_args(LibraryFormat), Library),
     "design": {"shower_2d": Shower, "published_toy": Toy},
     "gallery": {"tomography": Tomography},
 }
@@ -641,6 +683,8 @@ def _explain(fault: Any) -> str:
         key, known = ("model", ENTRY_MODELS["design"]) if section == "design" else ("format", ENTRY_MODELS.get(section, {}))
         given = found.get(key) if isinstance(found, dict) else found
         return f"'{place}.{key}' is {given!r}, expected one of {', '.join(known)}{nearest(str(given), known)}"
+    if fault["type"] == "value_error" and isinstance(found, dict):  # of a whole entry, whose text names its keys
+        return f"'{place}': {fault['msg'].removeprefix('Value error, ')}"
     return f"'{place}' is {found!r}: {fault['msg']}"
 
 

@@ -382,6 +382,7 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "channel_position": _v("channel axis", "m", "centre of the sensor"),
         "channel_normal": _v("channel axis", "1", "direction in which the sensor looks"),
         "channel_radius": _v("channel", "m", "radius of the sensor"),
+        "photons_made": _maybe("x y z", "1", "photons made in each voxel, where the file counts them"),
     },
     "visibility": {
         "visibility": _v("channel x y z", "1", "fitted visibility at the voxels' centres"),

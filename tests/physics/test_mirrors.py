@@ -5,7 +5,7 @@ import pytest
 
 from fieldfit.experiments.dune.mirrors import agreeing, coarse, heads_of, mirrors_of, pooled
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 
 BOX = Box((0.0, -0.5, 0.0), (1.0, 0.5, 1.2), (7, 8, 9))
 CENTRE = np.array([[-0.05, -0.2, 0.3], [-0.05, 0.2, 0.3], [-0.05, -0.2, 0.9], [-0.05, 0.2, 0.9], [-0.05, 0.0, 0.6]])

@@ -8,7 +8,7 @@ from fieldfit.config import VisibilityFit
 from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, judged_fit
 from fieldfit.forward.visibility import in_chunks
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 from fieldfit.simulate.optics import disk_share
 
 BOX = Box((0.0, -0.5, 0.0), (1.0, 0.5, 1.2), (10, 10, 12))

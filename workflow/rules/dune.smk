@@ -5,7 +5,7 @@ rule read_library:
     """The library as a Dataset, with voxel order, geometry and values checked and its counting uncertainty."""
     input:
         library=lambda w: plan.libraries[w.detector].library,
-        channels=lambda w: plan.libraries[w.detector].channels,
+        channels=lambda w: plan.libraries[w.detector].channels or [],
     output:
         "results/dune/{detector}/library.nc",
     log:

@@ -4,4 +4,4 @@ from fieldfit.steps.read_library import read_library
 from fieldfit.steps.runner import step
 
 with step(snakemake, "dune") as job:
-    read_library(Path(job.input.library), Path(job.input.channels), job.output, job.entry)
+    read_library(Path(job.input.library), job.entry.channels, job.output, job.entry)

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 from fieldfit.types import InputError
 
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 from fieldfit.types import InputError, nearest
 from fieldfit.units import CM
 

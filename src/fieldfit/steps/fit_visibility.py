@@ -15,11 +15,11 @@ from fieldfit.experiments.dune.visibility_errors import METHODS, Errors, judged_
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks
 from fieldfit.io.library import box_of, disks_of
+from fieldfit.io.optical.box import Box
 from fieldfit.io.products import open_product, product, write_product
-from fieldfit.io.root_library import Box
 from fieldfit.types import VoxelQuality
 
-PASSED_ON = ("component", "counting", "photons_per_voxel", "box_lower_m", "box_upper_m", "findings")
+PASSED_ON = ("component", "format", "convention", "quantum_efficiency", "counting", "photons_per_voxel", "box_lower_m", "box_upper_m", "findings")
 SLAB_VALUES = 8_000_000  # of the products held at a time
 
 

@@ -1,26 +1,39 @@
 """The library as a Dataset: read, check, write."""
 
 import logging
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from fieldfit.config import Library
 from fieldfit.experiments.dune.library import check_library
-from fieldfit.io.channels import read_channels
+from fieldfit.io.channels import Disks, read_channels
+from fieldfit.io.optical.opening import open_library
+from fieldfit.io.optical.source import Source
+from fieldfit.io.optical.table import fill_table
 from fieldfit.io.products import product, write_product
-from fieldfit.io.root_library import read_root_library
+from fieldfit.types import InputError
+from fieldfit.units import CM
+
+TABLE_BYTES = 4 * 2**30  # of memory; a larger table is made as a file beside the output
+PLACE_TOLERANCE = 0.01  # m between a sensor in the channel file and in the library
 
 
-def read_library(library: Path, channels: Path, output: Path, entry: Library) -> None:
+def read_library(library: Path, channels: Path | None, output: Path, entry: Library) -> None:
     """Write the validated library with its counting uncertainty and findings. Raises InputError for what cannot be used."""
-    disks = read_channels(channels)
-    raw = read_root_library(library, entry.component, disks.count, entry.geometry)
-    checked = check_library(raw.values, raw.box, disks, entry.photons_per_voxel, entry.component)
-    findings = raw.notes + checked.findings
+    listed = read_channels(channels) if channels else None
+    source = open_library(library, entry, listed.count if listed else None)
+    disks, placed = _sensors(listed, source)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".table-") as scratch:
+        table = fill_table(source, entry.quality, Path(scratch), TABLE_BYTES)
+        photons = source.made if source.made is not None else entry.photons_per_voxel
+        checked = check_library(table.values, source.box, disks, photons, entry.component, entry.quality, table.bad, library, source.name_at)
+    findings = table.findings + placed + checked.findings
     for finding in findings:
         logging.warning("%s: %s", library, finding)
-    x, y, z = raw.box.centres()
+    x, y, z = source.box.centres()
     dataset = product(
         "library",
         {
@@ -30,13 +43,37 @@ def read_library(library: Path, channels: Path, output: Path, entry: Library) ->
             "channel_position": disks.centre,
             "channel_normal": disks.normal,
             "channel_radius": disks.radius,
+            **({"photons_made": source.made} if source.made is not None else {}),
         },
         {"x": x.astype(np.float32), "y": y.astype(np.float32), "z": z.astype(np.float32), "axis": np.array(["x", "y", "z"])},
         component=entry.component,
+        format=entry.format,
+        convention=source.convention,
+        quantum_efficiency=source.efficiency,
         counting=checked.counting,
         photons_per_voxel=f"{checked.photons:.9g}",
-        box_lower_m=" ".join(f"{v:.9g}" for v in raw.box.lower),
-        box_upper_m=" ".join(f"{v:.9g}" for v in raw.box.upper),
+        box_lower_m=" ".join(f"{v:.9g}" for v in source.box.lower),
+        box_upper_m=" ".join(f"{v:.9g}" for v in source.box.upper),
         findings="\n".join(findings) or "none",
     )
-    write_product(dataset, output, [library, channels], entry.model_dump(mode="json"), f"Optical library, {entry.component} light", "read_library")
+    inputs = [library, *([channels] if channels else [])]
+    write_product(dataset, output, inputs, entry.model_dump(mode="json"), f"Optical library, {entry.component} light", "read_library")
+
+
+def _sensors(listed: Disks | None, source: Source) -> tuple[Disks, tuple[str, ...]]:
+    """The sensors of the channel file, else of the library, and what to tell when the two disagree."""
+    if listed is None:
+        if source.disks is None:
+            raise InputError(f"{source.path}: does not say where the sensors are; expected the key channels, a JSON list of them")
+        return source.disks, ("the sensors' places are those of the library: disks of their area, looking at the middle of the box",)
+    if source.disks is None:
+        return listed, ()
+    away = np.linalg.norm(listed.centre - source.disks.centre, axis=1)
+    far = np.flatnonzero(away > PLACE_TOLERANCE)
+    if not len(far):
+        return listed, ()
+    k = int(far[0])
+    here, there = (np.round(disks.centre[k] / CM, 1).tolist() for disks in (listed, source.disks))
+    return listed, (
+        f"{len(far)} sensors lie elsewhere in the library (first: sensor {k}, {there} cm, channel file {here} cm); the channel file is taken",
+    )

@@ -4,15 +4,20 @@ A value v made with N photons scatters as a binomial: std = sqrt(v (1 - v) / N).
 the posterior for a flat prior: the value is known to be small, not to be zero.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fieldfit.config import Quality
+from fieldfit.experiments.dune.mirrors import asymmetric_pairs
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
-from fieldfit.types import VoxelQuality
+from fieldfit.io.optical.box import Box
+from fieldfit.io.optical.quality import judged
+from fieldfit.types import InputError, VoxelQuality
 from fieldfit.units import CM
 
 HOLE_COUNTS = 20.0  # photons that the neighbours promise, from which an absent voxel is a hole (chance e^-20) and not darkness
@@ -38,42 +43,76 @@ class Checked:
     findings: tuple[str, ...]
 
 
-def check_library(raw: Values, box: Box, disks: Disks, photons: float | None, component: str) -> Checked:
-    """Flags, counting uncertainty and findings of a library as read, NaN where it has no row."""
-    absent = np.isnan(raw)
-    values = np.where(absent, np.float32(0), raw)
+def check_library(
+    raw: Values,
+    box: Box,
+    disks: Disks,
+    photons: float | NDArray[np.float64] | None,
+    component: str,
+    quality: Quality,
+    bad: NDArray[np.bool_] | None = None,
+    path: Path = Path("library"),
+    name: Callable[[tuple[int, ...], int], str] | None = None,
+) -> Checked:
+    """Flags, counting uncertainty and findings of a library as read, NaN where it has no row.
+
+    photons: made in every voxel, or in each (x, y, z); bad: values that were found to be none; name: what the file calls a voxel (x, y, z)
+    and a channel. Raises InputError for what the policies of `quality` call an error, naming `path`.
+    """
+    bad = np.zeros(raw.shape, bool) if bad is None else bad
+    absent = np.isnan(raw) & ~bad
+    values = np.where(np.isnan(raw), np.float32(0), raw)
     findings: list[str] = []
     if photons is None:
-        photons = scatter_photons(values)
-        counting = f"estimated: {photons:.3g} photons a voxel from the scatter between neighbours"
+        typical = scatter_photons(values)
+        counting = f"estimated: {typical:.3g} photons a voxel from the scatter between neighbours"
         findings.append("photons_per_voxel is not given: " + counting)
+    elif isinstance(photons, np.ndarray):
+        typical = float(np.median(photons[photons > 0]))
+        counting = f"binomial with the photons made in each voxel, {typical:.3g} in the median one"
     else:
+        typical = float(photons)
         counting = f"binomial with the given photons_per_voxel {photons:g}"
+    flags = np.where(absent, VoxelQuality.absent, np.where(bad, VoxelQuality.masked, VoxelQuality.good)).astype(np.int8)
     dark = [c for c in range(len(values)) if not values[c].any()]
-    if dark:
-        findings.append(f"channels {_listed(dark)} have no light anywhere")
+    untold = [c for c in dark if not bad[c].all()]
+    if untold:
+        findings.append(f"channels {_listed(untold)} have no light anywhere")
     displaced, told = displaced_channels(values, box, disks, component)
-    findings += told
-    quality = np.where(absent, VoxelQuality.absent, VoxelQuality.good).astype(np.int8)
-    holes, told = lost_voxels(values, absent, photons)
-    quality[holes] = VoxelQuality.masked
-    findings += told
+    for text in told:
+        done = "fitted without the geometric factor"
+        findings.append(judged(quality.misplaced_sensors, "misplaced_sensors", path, text, "them at their sensors", "masked", done))
+        if quality.misplaced_sensors == "mask":
+            flags[displaced] = VoxelQuality.masked
+    holes, told, darkness = lost_voxels(values, absent, bad, typical)
+    findings += darkness
+    findings += [judged(quality.holes, "holes", path, text, "a row where there is light", "masked", "taken for zeros") for text in told]
+    if quality.holes == "mask":
+        flags[holes] = VoxelQuality.masked
     if component != "reflected":
         for c in sorted(set(range(len(values))) - set(dark) - set(displaced)):
-            jump = jumps(values[c], quality[c] == VoxelQuality.masked, share_of(box, disks, c), photons)
-            quality[c][jump] = VoxelQuality.masked
+            jump = jumps(values[c], flags[c] == VoxelQuality.masked, share_of(box, disks, c), typical)
             if jump.any():
                 first = tuple(int(k) for k in np.argwhere(jump)[0])
-                findings.append(
-                    f"channel {c}: {int(jump.sum())} voxels differ from their neighbours by more than a factor {JUMP:g} "
-                    f"(first: {_voxel(first, box)}); masked"
-                )
-    return Checked(values, counting_std(values, photons), quality, photons, counting, tuple(findings))
+                named = name(first, c) if name else _voxel(first, box)
+                text = f"channel {c}: {int(jump.sum())} voxels differ from their neighbours by more than a factor {JUMP:g} (first: {named})"
+                findings.append(judged(quality.hot_voxels, "hot_voxels", path, text, "a smooth visibility", "masked", "kept"))
+                if quality.hot_voxels == "mask":
+                    flags[c][jump] = VoxelQuality.masked
+    for c, other, axis, more in asymmetric_pairs(values, flags != VoxelQuality.masked, box, disks, typical):
+        text = f"channels {c} and {other} are mirror images along {axis}, and {other} gets {100 * (1 + more):.1f} % of the light of {c}"
+        findings.append(judged(quality.asymmetry, "asymmetry", path, text, "the same light", "both masked", "kept"))
+        if quality.asymmetry == "mask":
+            flags[[c, other]] = VoxelQuality.masked
+    if (flags == VoxelQuality.masked).all():
+        raise InputError(f"{path}: nothing is left to fit, all values are masked: " + "; ".join(findings))
+    return Checked(values, counting_std(values, typical if photons is None else photons), flags, typical, counting, tuple(findings))
 
 
-def counting_std(values: Values, photons: float) -> Values:
-    """Standard deviation by counting, see the module's text."""
-    std: Values = np.sqrt(np.maximum(values * (1 - values), 1 / photons) / photons).astype(np.float32)
+def counting_std(values: Values, photons: float | NDArray[np.float64]) -> Values:
+    """Standard deviation by counting, see the module's text; photons: made in every voxel, or in each (x, y, z)."""
+    made = np.maximum(photons, 1.0)  # nothing is known where none were made: a share is then 0 +- 1
+    std: Values = np.sqrt(np.maximum(values * (1 - values), 1 / made) / made).astype(np.float32)
     return std
 
 
@@ -152,7 +191,7 @@ def displaced_channels(values: Values, box: Box, disks: Disks, component: str) -
             text += f": channels {_listed(bad)} swapped or misplaced"
     else:
         text += f": channel {bad[0]} misplaced"
-    return bad, [text + "; these channels are fitted without the geometric factor"]
+    return bad, [text]
 
 
 def hot_voxels(values: NDArray[np.floating], box: Box) -> NDArray[np.float64]:
@@ -163,23 +202,24 @@ def hot_voxels(values: NDArray[np.floating], box: Box) -> NDArray[np.float64]:
     return np.stack([centres[k] for centres, k in zip(box.centres(), index, strict=True)], 1)
 
 
-def lost_voxels(values: Values, absent: NDArray[np.bool_], photons: float) -> tuple[NDArray[np.bool_], list[str]]:
-    """(channel, x, y, z) values without a row where the neighbours promise light: lost grid jobs and lost rows."""
+def lost_voxels(values: Values, absent: NDArray[np.bool_], bad: NDArray[np.bool_], photons: float) -> tuple[NDArray[np.bool_], list[str], list[str]]:
+    """(channel, x, y, z) values without a row where the neighbours promise light, what to tell of lost grid jobs and rows, and of darkness."""
     lost = np.zeros_like(absent)
     findings: list[str] = []
-    nowhere = absent.all(0)
+    dark: list[str] = []
+    nowhere = (absent | bad).all(0) & absent.any(0)
     if nowhere.any() and not nowhere.all():
         nearest = ndimage.distance_transform_edt(nowhere, return_distances=False, return_indices=True)
         promised = photons * values.sum(0)[tuple(nearest)]
         hole = nowhere & (promised > HOLE_COUNTS)
         if nowhere.mean() > DARK_LIMIT:
-            findings.append(f"{int(nowhere.sum())} of {nowhere.size} voxels have no row in any channel: taken for darkness, not for lost jobs")
+            dark.append(f"{int(nowhere.sum())} of {nowhere.size} voxels have no row in any channel: taken for darkness, not for lost jobs")
         elif hole.any():
             lost |= hole
             runs, longest = _runs(hole)
             findings.append(
                 f"{int(hole.sum())} of {hole.size} voxels have no row in any channel amid light, in {runs} runs of consecutive voxels "
-                f"(the longest {longest}): lost jobs; masked"
+                f"(the longest {longest}): lost jobs"
             )
     ring = ndimage.generate_binary_structure(3, 1)
     ring[1, 1, 1] = False
@@ -190,8 +230,8 @@ def lost_voxels(values: Values, absent: NDArray[np.bool_], photons: float) -> tu
         single = candidates & (ndimage.median_filter(values[c], footprint=ring, mode="nearest") * photons > HOLE_COUNTS)
         lost[c] |= single
         if single.any():
-            findings.append(f"channel {c}: {int(single.sum())} voxels have no row amid light; masked")
-    return lost, findings
+            findings.append(f"channel {c}: {int(single.sum())} voxels have no row amid light")
+    return lost, findings, dark
 
 
 def jumps(values: Values, masked: NDArray[np.bool_], share: NDArray[np.float64], photons: float) -> NDArray[np.bool_]:

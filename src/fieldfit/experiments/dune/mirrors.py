@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 
 SLACK = 0.01  # of its radius, by which a sensor may lie beside the image of another
 CELLS = 7  # coarse cells along an axis; odd, so that no voxel lies on the border of two mirrored cells
 CHANCE = 1e-4  # probability below which photons speak against a mirror
+ASYMMETRY = 0.02  # relative difference of the whole light of two images, from which it is a finding, and ...
+ASYMMETRY_SIGMA = 5.0  # ... counting deviations of it
 
 Volume = Callable[[int], tuple[NDArray[np.floating], NDArray[np.bool_]]]  # channel -> (values, masked) (x, y, z)
 
@@ -112,6 +114,29 @@ def agreeing(mirrors: list[Mirror], read: Volume, photons: float) -> tuple[tuple
                 f"than its image, channel {mirror.image[worst]}; not shared"
             )
     return _group(kept), told
+
+
+def asymmetric_pairs(
+    values: NDArray[np.float32], used: NDArray[np.bool_], box: Box, disks: Disks, photons: float
+) -> list[tuple[int, int, str, float]]:
+    """Pairs of channels, the axis of the mirror, and by how much the second gets more light than the first, where that is no accident.
+
+    values, used (channel, x, y, z): only voxels that are used in both, one the mirror image of the other, are compared.
+    """
+    found = []
+    for mirror in mirrors_of(box, disks):
+        axes = "".join(axis for axis, sign in zip("xyz", mirror.sign, strict=True) if sign < 0)
+        for c, other in enumerate(mirror.image):
+            if c >= other or len(axes) != 1:
+                continue
+            both = used[c] & mirror.flip(used[other])
+            one, two = float(values[c][both].sum()), float(mirror.flip(values[other])[both].sum())
+            if one <= 0 or two <= 0:
+                continue
+            more, sigma = two / one - 1, np.sqrt((1 / one + 1 / two) / photons)
+            if abs(more) > max(ASYMMETRY, ASYMMETRY_SIGMA * sigma):
+                found.append((c, int(other), axes, more))
+    return found
 
 
 def _group(mirrors: list[Mirror]) -> tuple[Mirror, ...]:

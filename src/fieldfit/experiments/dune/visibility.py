@@ -24,7 +24,7 @@ from fieldfit.fitting.fit import Schedule, device_of, fit, generator_of
 from fieldfit.forward.visibility import expected_counts, in_chunks, voxel_mean
 from fieldfit.geometry.sensors import Sensors, solid_angle_share
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 from fieldfit.likelihoods import poisson_deviance
 
 MEMBERS = 2

@@ -21,7 +21,7 @@ from fieldfit.experiments.dune.visibility import Fitted, Sample, fit_library, me
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks, voxel_mean
 from fieldfit.io.channels import Disks
-from fieldfit.io.root_library import Box
+from fieldfit.io.optical.box import Box
 
 QUANTILES = (0.0, 0.12, 0.25, 0.38, 0.5, 0.62, 0.75, 0.9, 0.97, 0.99, 1.0)  # of the visibility, that part the bins: finest near sensors
 DEPTHS = (1.0, 2.0, 4.0)  # voxels from the nearest face: a fit is freest at the rim
