@@ -42,13 +42,14 @@ class VisibilityField(Field):
         super().__init__()
         self._settings = {"centre": centre, "normal": normal, "radius": radius, "box_centre": box_centre, "box_half": box_half}
         self._settings |= {"width": width, "depth": depth, "factor": factor}
+        self.bare = factor is not None and not any(factor)  # plain: an exporter's trace cannot ask a tensor
         self.factor = torch.tensor(factor if factor is not None else [True] * len(radius))
         self.sensors = Sensors(torch.tensor(centre), torch.tensor(normal), torch.tensor(radius))
         self.network = Siren(3, len(radius), width, depth, OMEGA_FIRST, OMEGA, centre=box_centre, half_width=[max(box_half)] * 3, generator=generator)
 
     def geometric(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
         """g of the equation, of the points' precision."""
-        if not self.factor.any():
+        if self.bare:
             return torch.ones(points.shape[0], len(self.factor), dtype=points.dtype, device=points.device)
         share = seen_share(self._sensors_on(points.device), points).to(points.dtype)
         return torch.where(self.factor.to(points.device), share, torch.ones_like(share))
