@@ -23,7 +23,7 @@ try:
     plan.check_calibrations()
     # Targets are not known to the workflow before its rules are: a product is looked for among the words of the command.
     plan.check_targets(word for word in sys.argv[1:] if word.endswith(".nc"))
-    products = {"all": plan.everything(), "nightly": plan.night(), "paper": plan.paper()}
+    products = {"all": plan.everything() + plan.exported(), "nightly": plan.night(), "paper": plan.paper()}
 except InputError as error:
     raise WorkflowError(str(error))
 
