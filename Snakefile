@@ -33,9 +33,12 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
-def params_of(section, name, calibrations=()):
-    """The entry as plain values: editing it reruns the steps of this entry. Of its calibrations only these: another one leaves the step as it is."""
+def params_of(section, name, calibrations=(), export=False):
+    """The entry as plain values: editing it reruns the steps of this entry. Of its calibrations only these: another one leaves the step as it is.
+    What other tools want to be given changes no fit, so that `export` is in the params of its own step only."""
     entry = getattr(plan.config, section)[name].model_dump(mode="json")
+    if not export:
+        entry.pop("export", None)
     if "calibrations" in entry:
         entry["calibrations"] = {name: entry["calibrations"][name] for name in calibrations}
     return entry

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from fieldfit.io.channels import Disks
 from fieldfit.io.optical_export.light_lut import write_light_lut
 from fieldfit.io.optical_export.photon_library import write_photon_library
 from fieldfit.io.optical_export.photonlib import write_photonlib
-from fieldfit.io.optical_export.roo import checksum
+from fieldfit.io.optical_export.roo import TNAMED_CHECKSUM, checksum
 from fieldfit.io.optical_export.table import spooled, voxels_of
 from fieldfit.io.products import product, write_product
 from fieldfit.io.root_library import Box, read_root_library
@@ -207,6 +208,15 @@ def test_a_components_light_is_in_its_branch_and_zeros_are_absent(tmp_path: Path
     assert missing == {2 * (2 * 12 + 1 * 3 + 0)}
 
 
+def test_a_dark_last_channel_is_counted_by_larsoft(tmp_path: Path) -> None:
+    """It takes the largest OpChannel of the rows for the last."""
+    planes = np.ones((5, 4, 3, 2), np.float32) * np.array([0.5, 0], np.float32)
+    write_photon_library(tmp_path / "l.root", iter(planes), BOX, 2, "direct")
+    with uproot.open(tmp_path / "l.root") as file:
+        channel = file["pmtresponse/PhotonLibraryData/OpChannel"].array(library="np")
+    assert channel.max() == 1 and np.count_nonzero(channel) == 1 and len(channel) == 61
+
+
 def test_roo_objects_are_read_where_their_classes_are_unknown(tables: Path, reference: Path) -> None:
     """By their streamer info alone, in a process that imports nothing of this package; names and versions as in the reference file."""
     program = """if True:
@@ -237,14 +247,20 @@ def test_roo_objects_are_read_where_their_classes_are_unknown(tables: Path, refe
     assert "NVoxels RooInt 60" in ours and "MinY RooDouble -50.0" in ours
 
 
-def test_the_checksum_is_that_of_root() -> None:
-    """The same rule gives the known checksum of TObjString, a TObject with one TString: here for a TNamed with one number, worked by hand."""
+def hashed(*parts: str | int) -> int:
+    """TClass::GetCheckSum: names and types letter by letter, base classes with their own checksums."""
     total = 0
-    for text, after in (("RooIntTNamed", 0xDFB74A3C), ("_valueint", None)):
-        for letter in text:
-            total = (total * 3 + ord(letter)) % 2**32
-        total = total if after is None else (total * 3 + after) % 2**32
-    assert checksum("RooInt", "int") == total == 541889195
+    for part in parts:
+        for number in [part] if isinstance(part, int) else part.encode():
+            total = (total * 3 + number) % 2**32
+    return total
+
+
+def test_the_checksums_are_those_of_root() -> None:
+    """The rule gives the checksum that ROOT's files have for TNamed, from that of TObject."""
+    assert hashed("TNamed", "TObject", 0x901BC02D, "fName", "TString", "fTitle", "TString") == TNAMED_CHECKSUM
+    assert checksum("RooInt", "int") == hashed("RooInt", "TNamed", TNAMED_CHECKSUM, "_value", "int")
+    assert checksum("RooDouble", "double") == hashed("RooDouble", "TNamed", TNAMED_CHECKSUM, "_value", "double")
 
 
 POINTS = np.random.default_rng(5).random((300, 3)) * (np.array(BOX.upper) - BOX.lower) + BOX.lower
@@ -356,6 +372,27 @@ def test_an_interrupted_export_leaves_no_file(tmp_path: Path, write: Callable[[P
     with pytest.raises(OSError, match="the disk is full"), spooled(broken((4, 5, 3)), BOX, 3, tmp_path / "export"):
         pass
     assert not list((tmp_path / "export").iterdir())
+
+
+@pytest.mark.parametrize("form", ["larsoft", "photonlib", "larndsim"])
+def test_a_table_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """The memory is that of some planes, not of the table."""
+    monkeypatch.setattr("fieldfit.io.optical_export.photon_library.ROWS", 20_000)
+    box = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (96, 96, 96))
+    random = np.random.default_rng(0)
+    planes = (random.random((96, 96, 3)).astype(np.float32) for _ in range(96))
+    write: dict[str, Callable[[], None]] = {
+        "larsoft": lambda: write_photon_library(tmp_path / "file", planes, box, 3, "direct"),
+        "photonlib": lambda: write_photonlib(tmp_path / "file", planes, box, 3, None),
+        "larndsim": lambda: write_light_lut(tmp_path / "file", planes, box, DISKS, None),
+    }
+    tracemalloc.start()
+    write[form]()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    table = 4 * box.voxels * 3
+    assert (tmp_path / "file").stat().st_size > table / 2
+    assert peak < table / 2
 
 
 def test_the_archive_is_a_stream_of_one_member(tables: Path) -> None:

@@ -94,7 +94,7 @@ for detector in plan.libraries:
                 mem_mb=4000,
                 runtime=60,
             params:
-                entry=params_of("dune", detector),
+                entry=params_of("dune", detector, export=True),
                 code=code_hash("fieldfit.steps.export_visibility"),
             script:
                 "../scripts/export_visibility.py"

@@ -18,7 +18,7 @@ from fieldfit.geometry.sensors import SEEN_AROUND
 from fieldfit.io.optical_export.table import Floats
 from fieldfit.io.root_library import Box
 
-AT_ONCE = 1_000_000  # values: bounds the memory of a plane's evaluation
+AT_ONCE = {"cpu": 100_000, "cuda": 4_000_000}  # values: on a CPU what its cache holds, on a GPU what keeps it busy
 
 Visibility = VisibilityField | CalibratedField
 
@@ -45,7 +45,7 @@ def planes_of(field: Visibility, box: Box, own: Box, device: torch.device) -> It
             total = torch.zeros(len(centres), channels, dtype=torch.float64, device=device)
             for shift in inner:
                 points = torch.tensor(centres + shift, dtype=torch.float32, device=device)
-                total += in_chunks(lambda p: voxel_mean(values, p, edges), points, max(1, AT_ONCE // channels))
+                total += in_chunks(lambda p: voxel_mean(values, p, edges), points, max(1, AT_ONCE[device.type] // channels))
         yield (total / len(inner)).clamp(max=1).float().cpu().numpy().reshape(len(y), len(z), channels)
 
 

@@ -7,9 +7,11 @@ with J come from reverse mode alone when it is used twice: u -> J' u is linear, 
 not grow with the channels.
 """
 
+import contextlib
 import json
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +70,7 @@ def write_onnx(path: Path, field: Field, box: tuple[list[float], list[float]], t
         model.graph.eliminate_dead_code()
         model.recompile()
     names = ["visibility", "gradient"][: 1 + sloped]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own parts, on each other
+    with _quiet():
         program = torch.onnx.export(
             model.eval(), (points[:7],), input_names=["points"], output_names=names, dynamic_shapes=({0: "n"},), dynamo=True, verbose=False
         )
@@ -82,6 +83,18 @@ def write_onnx(path: Path, field: Field, box: tuple[list[float], list[float]], t
         if not off <= TOLERANCE:
             raise RuntimeError(f"{path}: the ONNX model differs from the field by {off:.2g} of its value, expected at most {TOLERANCE:g}")
     return off
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter tells thousands of things about its own parts."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _difference(found: list[np.ndarray], field: Field, points: Tensor) -> float:

@@ -1,10 +1,11 @@
-"""LArSoft photon library: what larsim's PhotonLibrary::LoadLibraryFromFile reads (larsim/PhotonPropagation/PhotonLibrary.cxx).
+"""LArSoft photon library: what larsim's PhotonLibrary reads, LoadLibraryFromFile and LoadMetadata (larsim/PhotonPropagation/PhotonLibrary.cxx).
 
     pmtresponse/PhotonLibraryData   TTree: Voxel/I, OpChannel/I, Visibility/F[, ReflVisibility/F]; rows that are all zero absent
     pmtresponse/NVoxels, NChannels, NDivX, NDivY, NDivZ     RooInt
     pmtresponse/MinX, MaxX, StepX, ... StepZ                RooDouble [cm]
 
-Voxel = ix + iy NX + iz NX NY. Visibility is the share of photons that arrives at the sensor: no quantum efficiency inside.
+Voxel = ix + iy NX + iz NX NY. LArSoft takes the largest OpChannel of the rows for the last one, so Voxel 0 of the last channel always has its
+row. Visibility is the share of photons that arrives at the sensor: no quantum efficiency inside.
 
 A field of direct light fills Visibility alone. One of reflected light fills ReflVisibility, with Visibility 0. A field of all light cannot
 tell the two apart: it fills Visibility, with ReflVisibility 0, so that their sum is right whichever of them a job asks for.
@@ -43,11 +44,13 @@ def write_photon_library(path: Path, planes: Iterable[Floats], box: Box, channel
 
 
 def _rows(planes: Iterable[Floats], channels: int) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], Floats]]:
-    """(Voxel, OpChannel, value) of the rows that are not zero, a plane at a time."""
+    """(Voxel, OpChannel, value) of the rows that are written, a plane at a time."""
     before = 0
     for plane in planes:
         values = plane.reshape(-1)
-        place = np.flatnonzero(values)
+        kept = values != 0
+        kept[channels - 1] |= before == 0
+        place = np.flatnonzero(kept)
         voxel, channel = np.divmod(place, channels)
         yield (voxel + before).astype(np.int32), channel.astype(np.int32), values[place]
         before += values.size // channels
