@@ -23,7 +23,7 @@ try:
     plan.check_calibrations()
     # Targets are not known to the workflow before its rules are: a product is looked for among the words of the command.
     plan.check_targets(word for word in sys.argv[1:] if word.endswith(".nc"))
-    products = {"all": plan.everything(), "nightly": plan.night(), "paper": plan.paper()}
+    products = {"all": plan.everything() + plan.exported(), "nightly": plan.night(), "paper": plan.paper()}
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -33,9 +33,12 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
-def params_of(section, name, calibrations=()):
-    """The entry as plain values: editing it reruns the steps of this entry. Of its calibrations only these: another one leaves the step as it is."""
+def params_of(section, name, calibrations=(), export=False):
+    """The entry as plain values: editing it reruns the steps of this entry. Of its calibrations only these: another one leaves the step as it is.
+    What other tools want to be given changes no fit, so that `export` is in the params of its own step only."""
     entry = getattr(plan.config, section)[name].model_dump(mode="json")
+    if not export:
+        entry.pop("export", None)
     if "calibrations" in entry:
         entry["calibrations"] = {name: entry["calibrations"][name] for name in calibrations}
     return entry

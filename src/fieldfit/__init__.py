@@ -4,9 +4,9 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`load_field` is imported when it is asked for: torch takes seconds."""
-    if name == "load_field":
-        from fieldfit.bridge import load_field
+    """`load_field` and `load_gradient` are imported when they are asked for: torch takes seconds."""
+    if name in ("load_field", "load_gradient"):
+        from fieldfit import bridge
 
-        return load_field
+        return getattr(bridge, name)
     raise AttributeError(f"module 'fieldfit' has no attribute {name!r}")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fieldfit.fields.field import Field, set_weights, weights_of
+from fieldfit.fields.field import Field, gradient, set_weights, weights_of
 from fieldfit.io.products import open_product
 from fieldfit.types import InputError
 
@@ -59,25 +59,47 @@ def load_field(path: str | Path) -> Callable[[Any], np.ndarray]:
     tomogram.nc -> (every, row, n) [m-1], lengths in pixels where the pixel was not given.
     Raises InputError when the file is none of these, or the points have other dimensions.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a product with a field")
-    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
-        kind = str(found.attrs.get("product"))
-    if kind not in ("visibility", "calibration", "density", "design", "material", "tomogram"):
-        raise InputError(f"{path}: a product of kind {kind!r} holds no field, expected visibility, calibration, density, design or tomogram")
-    dataset = open_product(path, kind)
-    field = field_of(dataset, path)
+    kind, dataset, field = _opened(Path(path), ("visibility", "calibration", "density", "design", "material", "tomogram"))
     dimensions = 2 if kind in ("design", "material", "tomogram") else 3
 
     def evaluate(points: Any) -> np.ndarray:
-        x = np.atleast_2d(np.asarray(points, np.float32))
-        if x.ndim != 2 or x.shape[1] != dimensions:
-            raise InputError(f"points of shape {x.shape}, expected (n, {dimensions}) in metres")
+        x = _points(points, dimensions)
         with torch.no_grad():
-            values: np.ndarray = field(torch.from_numpy(x)).numpy()
+            values: np.ndarray = field(x).numpy()
         if "status" in dataset:
             values[dataset.status.values != 0] = np.nan
         return values if field.batch is None else values.reshape(*dataset.field_weights.shape[:-1], len(x))
 
     return evaluate
+
+
+def load_gradient(path: str | Path) -> Callable[[Any], np.ndarray]:
+    """The gradient of a visibility.nc or calibration.nc at points (n, 3) in metres: (n, channel, 3) of `load_field`'s values, per metre."""
+    _, _, field = _opened(Path(path), ("visibility", "calibration"))
+
+    def evaluate(points: Any) -> np.ndarray:
+        x = _points(points, 3)
+        with torch.no_grad():
+            along: np.ndarray = gradient(field, x).numpy()
+        return along
+
+    return evaluate
+
+
+def _opened(path: Path, kinds: tuple[str, ...]) -> tuple[str, xr.Dataset, Field]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a product with a field")
+    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
+        kind = str(found.attrs.get("product"))
+    if kind not in kinds:
+        wanted = [name for name in kinds if name != "material"]
+        raise InputError(f"{path}: a product of kind {kind!r} holds no field, expected {', '.join(wanted[:-1])} or {wanted[-1]}")
+    dataset = open_product(path, kind)
+    return kind, dataset, field_of(dataset, path)
+
+
+def _points(points: Any, dimensions: int) -> torch.Tensor:
+    x = np.atleast_2d(np.asarray(points, np.float32))
+    if x.ndim != 2 or x.shape[1] != dimensions:
+        raise InputError(f"points of shape {x.shape}, expected (n, {dimensions}) in metres")
+    return torch.from_numpy(x)

@@ -403,6 +403,22 @@ class SimulateLibrary(Entry):
 
 
 LibraryFormat = Literal["larsoft", "dune_export", "arcube_lut", "larndsim_npz", "photonlib_h5", "hits"]
+ExportFormat = Literal["larsoft", "larndsim_npz", "photonlib_h5", "numpy", "onnx", "onnx_gradient"]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Export(Entry):
+    """The fitted visibility in the layouts of other tools."""
+
+    formats: tuple[ExportFormat, ...] = Field(
+        get_args(ExportFormat),
+        description="larsoft: ROOT photon library; larndsim_npz: larnd-sim look-up table; photonlib_h5; numpy: safetensors and its evaluator; "
+        "onnx: a model for C++; onnx_gradient: with its gradient; [] for none",
+    )
+    voxel_cm: Length | tuple[Length, Length, Length] | None = Field(
+        None, description="edge of the voxels of the tables [cm], one or along x, y, z (default: the library's own)"
+    )
+    of: Literal["calibrated", "simulated"] | None = Field(None, description="which visibility (default: calibrated where there are tracks)")
 
 
 class Library(Entry):
@@ -427,6 +443,7 @@ class Library(Entry):
     tracks: Path | None = Field(None, description="HDF5 with measured tracks: calibrate on them")
     fit_tracks: int | None = Field(None, ge=1, description="how many tracks, from the first, are fitted; the rest are held out (default: 5 of 7)")
     fit: VisibilityFit = Field(default_factory=VisibilityFit, description="visibility fit")
+    export: Export = Field(default_factory=Export, description="files for other tools")
     seed: int = Field(1, description="seed of every random choice")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
     simulate: SimulateLibrary | None = Field(None, description="make the raw files first")

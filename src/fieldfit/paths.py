@@ -12,6 +12,16 @@ LARGEST_SHOT = 2**31 - 1  # products hold shot numbers in 32 bits: CF knows no l
 SUFFIXES = {"tiff": (".tif", ".tiff"), "fits": (".fits", ".fit"), "hdf5": (".h5", ".hdf5")}
 LAYOUTS = {"tiff": "one folder or one TIFF file a shot", "fits": "one FITS file a shot"}
 
+EXPORTS = {  # the files of each format of `dune.*.export`, below results/dune/{detector}/export
+    "larsoft": ("photon_library.root",),
+    "larndsim_npz": ("light_lut.npz",),
+    "photonlib_h5": ("photonlib.h5",),
+    "numpy": ("weights.safetensors", "evaluate.py"),
+    "onnx": ("visibility.onnx",),
+    "onnx_gradient": ("visibility_gradient.onnx",),
+}
+EFFICIENCIES = "efficiency.json"  # beside them, of a calibrated visibility
+
 
 def result(kind: str) -> str:
     """Path of a product below the working directory, with its wildcards: `results/magis/{run}/phase.nc`."""

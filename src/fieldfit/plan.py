@@ -8,7 +8,7 @@ from typing import Any
 from fieldfit.catalogue import Place, shots_of, version_of
 from fieldfit.config import Absorption, Config, Entry, Imaging, Library, Pictures, Ports, Shower, Tomography, Toy
 from fieldfit.contract import WHERE
-from fieldfit.paths import block_name, result
+from fieldfit.paths import EFFICIENCIES, EXPORTS, block_name, result
 from fieldfit.types import InputError, nearest
 from fieldfit.validity import valid_within
 
@@ -43,6 +43,12 @@ class Plan:
         for name, entry in self.imaging.items():
             if entry.simulate and entry.simulate.sensor and not entry.calibrations:
                 raise InputError(f"magis.{name}: key 'simulate.sensor' is given without 'calibrations', expected one that says where its frames go")
+
+        for name, library in self.libraries.items():
+            if library.export.of == "calibrated" and not library.tracks:
+                raise InputError(
+                    f"dune.{name}: key 'export.of' is calibrated, and there are no 'tracks' to calibrate on; expected simulated, or tracks"
+                )
 
     def blocks(self, run: str) -> dict[str, Block]:
         """Blocks of an imaging run by name. Raises InputError when the run's folder holds no shots."""
@@ -112,6 +118,21 @@ class Plan:
         kind = "gradiometer" if name in self.ports else "optical_density" if name in self.absorption else "phase"
         return [result(kind).format(run=name)]
 
+    def calibrated(self, detector: str) -> bool:
+        """Whether the calibrated visibility of a library is exported, and not the simulated one."""
+        entry = self.libraries[detector]
+        return bool(entry.tracks) and entry.export.of != "simulated"
+
+    def exports(self, detector: str) -> list[str]:
+        """Files of a library's visibility for other tools."""
+        formats = dict.fromkeys(self.libraries[detector].export.formats)
+        files = [file for name in formats for file in EXPORTS[name]] + ([EFFICIENCIES] if formats and self.calibrated(detector) else [])
+        return [f"results/dune/{detector}/export/{file}" for file in files]
+
+    def exported(self) -> list[str]:
+        """Files for other tools, of all libraries."""
+        return [path for detector in self.libraries for path in self.exports(detector)]
+
     def everything(self) -> list[str]:
         """Products of all entries, in the order of the configuration."""
         sections = ("magis", "dune", "design", "gallery")
@@ -142,7 +163,7 @@ class Plan:
         asked = [target for target in targets if target.startswith("results/")]
         if not asked:
             return
-        known = [*self.everything(), *self.intermediate(), REPORT]
+        known = [*self.everything(), *self.exported(), *self.intermediate(), REPORT]
         for target in asked:
             if target not in known:
                 raise InputError(f"{target}: no entry of the configuration makes this product{nearest(target, known)}\n{_kinds()}")

@@ -49,6 +49,7 @@ TINY = {
             "photons_per_voxel": 2000,
             "geometry": {"min_cm": [0, -50, 0], "max_cm": [100, 50, 160], "divisions": [5, 5, 8]},
             "fit": {"steps": 40, "width": 32, "depth": 2, "batch": 64},
+            "export": {"formats": ["larsoft", "larndsim_npz", "photonlib_h5", "numpy", "onnx"], "voxel_cm": 25},
             "simulate": {"photons": 2000, "divisions": [5, 5, 8], "tracks": 30},
         }
     },

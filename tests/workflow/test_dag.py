@@ -16,6 +16,7 @@ def test_demo_asks_for_every_experiment(tmp_path):
     assert jobs["describe_setup"] == jobs["calibrate_frames"] == jobs["fit_density"] == jobs["estimate_phase"] == 1
     assert jobs["fit_pictures"] == jobs["fit_gradiometer"] == 1
     assert jobs["read_library"] == jobs["fit_visibility"] == jobs["calibrate_visibility"] == 1
+    assert jobs["export_visibility_box"] == 1
     assert jobs["optimise_material"] == 2
     assert jobs["evaluate_design"] == jobs["estimate_toy"] == jobs["write_report"] == 1
 
@@ -57,6 +58,15 @@ def test_a_printed_objects_surfaces_follow_from_the_densities_and_the_drawing(tm
     del entry["object"]
     run = snakemake(tmp_path, "-n", "results/magis/print/surface/0001.nc", config={"magis": {"print": entry}})
     assert "results/magis/print/surface/0001.nc: no entry of the configuration makes this product" in text(run)
+
+
+def test_a_visibility_is_exported_calibrated_where_there_are_tracks(tmp_path):
+    box = TINY["dune"]["box"] | {"export": {"formats": ["numpy", "larsoft"]}}
+    run = snakemake(tmp_path, "-n", "results/dune/box/export/photon_library.root", config={"dune": {"box": box}})
+    assert set(jobs_of(run)) == {"simulate_library_box", "read_library", "fit_visibility", "calibrate_visibility", "export_visibility_box"}
+    for file in ("photon_library.root", "weights.safetensors", "evaluate.py", "efficiency.json"):
+        assert f"results/dune/box/export/{file}" in text(run)
+    assert "visibility.onnx" not in text(run)
 
 
 def test_a_new_shot_reruns_its_own_block_only(tmp_path):

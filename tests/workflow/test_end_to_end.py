@@ -47,6 +47,12 @@ def test_every_product_passes_the_cf_checker(results, tmp_path):
             assert passed in (True, False)
 
 
+def test_a_visibility_is_exported_for_other_tools(results):
+    found = {path.name for path in (results / "dune/box/export").iterdir() if path.name != ".snakemake_timestamp"}
+    tables = {"photon_library.root", "light_lut.npz", "photonlib.h5"}
+    assert found == tables | {"weights.safetensors", "evaluate.py", "visibility.onnx", "efficiency.json"}
+
+
 def test_report_is_one_file_with_its_pictures_inside(results):
     page = (results / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 8

@@ -1,4 +1,4 @@
-"""DUNE: optical library -> validated Dataset -> visibility field -> calibration on measured tracks."""
+"""DUNE: optical library -> validated Dataset -> visibility field -> calibration on measured tracks -> files for other tools."""
 
 
 rule read_library:
@@ -71,3 +71,30 @@ rule calibrate_visibility:
         code=code_hash("fieldfit.steps.calibrate_visibility"),
     script:
         "../scripts/calibrate_visibility.py"
+
+
+for detector in plan.libraries:
+    if plan.exports(detector):
+
+        rule:
+            """The visibility in the layouts of other tools, calibrated where there are tracks: which files they are depends on the entry."""
+            name:
+                f"export_visibility_{detector}"
+            input:
+                **({"calibration": f"results/dune/{detector}/calibration.nc"} if plan.calibrated(detector) else {}),
+                visibility=f"results/dune/{detector}/visibility.nc",
+            output:
+                plan.exports(detector),
+            log:
+                f"logs/dune/{detector}/export_visibility.log",
+            benchmark:
+                f"logs/dune/{detector}/export_visibility.tsv"
+            threads: 2
+            resources:
+                mem_mb=4000,
+                runtime=60,
+            params:
+                entry=params_of("dune", detector, export=True),
+                code=code_hash("fieldfit.steps.export_visibility"),
+            script:
+                "../scripts/export_visibility.py"

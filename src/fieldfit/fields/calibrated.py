@@ -66,16 +66,20 @@ class CalibratedField(Field):
         box = [torch.tensor(edge, dtype=points.dtype, device=points.device) for edge in self.box]
         sensors = self.base.sensors
         there = Sensors(*(t.to(points) for t in (sensors.centre, sensors.normal, sensors.radius)))
-        return box_terms(points, box[0], box[1], self.degree), sensor_terms(points, there, float(box[1].max()))
+        return box_terms(points, box[0], box[1], self.degree), sensor_terms(points, there, max(self.box[1]))
 
     def correction(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
         """delta of the module's equation."""
         phi, psi = self.terms(points)
         return phi @ (self.shared + self.own).T + psi @ self.sensor - self.gauge
 
-    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
-        values: Tensor = self.base(points) * self.efficiency * self.correction(points).exp()
+    def arriving(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
+        """v exp(delta): the light that arrives at a channel, of a dead one too."""
+        values: Tensor = self.base(points) * self.correction(points).exp()
         return values
+
+    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
+        return self.arriving(points) * self.efficiency
 
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)

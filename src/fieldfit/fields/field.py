@@ -25,6 +25,12 @@ class Field(nn.Module, ABC):
         """Constructor arguments as plain values: with the weights they make the field again."""
 
 
+def gradient(field: Field, points: Tensor) -> Tensor:
+    """(n, channel, 3) derivatives of a single field's values along the axes at `points` (n, 3), by forward mode: its cost is that of three values."""
+    axes = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
+    return torch.stack([torch.func.jvp(field, (points,), (axis.expand_as(points),))[1] for axis in axes], -1)
+
+
 def weights_of(field: Field) -> tuple[Tensor, list[tuple[str, list[int]]]]:
     """All weights and buffers as one float tensor, (weight,) or (batch, weight), with the (name, shape) of each part."""
     parts = [(name, value.detach()) for name, value in field.state_dict().items()]

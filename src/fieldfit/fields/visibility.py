@@ -27,8 +27,6 @@ OMEGA = 6.0
 class VisibilityField(Field):
     """(n, 3) points [m] -> (n, channel) visibility in [0, 1]."""
 
-    sign: Tensor
-    head: Tensor
     box_centre: Tensor
 
     def __init__(
@@ -56,10 +54,11 @@ class VisibilityField(Field):
         self._settings = {"centre": centre, "normal": normal, "radius": radius, "box_centre": box_centre, "box_half": box_half}
         self._settings |= {"width": width, "depth": depth, "factor": factor, "head": head, "sign": sign, "members": members}
         self.heads = max(head) + 1
-        self.factor = torch.tensor(factor)
+        self.factor = factor
+        # channels by the mirror that they are seen in; plain lists, since an exporter's trace cannot ask tensors
+        self.mirrored = [(m, [c for c in range(channels) if tuple(sign[c]) == m]) for m in sorted({(s[0], s[1], s[2]) for s in sign})]
+        self.head = head
         self.sensors = Sensors(torch.tensor(centre), torch.tensor(normal), torch.tensor(radius))
-        self.register_buffer("head", torch.tensor(head), persistent=False)
-        self.register_buffer("sign", torch.tensor(sign, dtype=torch.get_default_dtype()), persistent=False)
         self.register_buffer("box_centre", torch.tensor(box_centre), persistent=False)
         scale = [max(box_half)] * 3
         self.networks = nn.ModuleList(
@@ -69,11 +68,11 @@ class VisibilityField(Field):
 
     def geometric(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
         """g of the equation, of the points' precision; 0 for a channel without direct light."""
-        if not self.factor.any():
+        if not any(self.factor):
             return torch.zeros(points.shape[0], len(self.factor), dtype=points.dtype, device=points.device)
         here = Sensors(*(t.to(points.device) for t in (self.sensors.centre, self.sensors.normal, self.sensors.radius)))
         share = solid_angle_share(here, points).to(points.dtype)
-        return torch.where(self.factor.to(points.device), share, torch.zeros_like(share))
+        return torch.where(torch.tensor(self.factor, device=points.device), share, torch.zeros_like(share))
 
     def logarithms(self, member: int, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n head"], Float[Tensor, "n head"]]:
         """(A, B) of the equation of one member."""
@@ -91,14 +90,22 @@ class VisibilityField(Field):
 
     def value(self, points: Float[Tensor, "n 3"], share: Float[Tensor, "n channel"]) -> Float[Tensor, "n channel"]:
         """v of the equation with g given, as its mean over a voxel."""
-        value = torch.zeros_like(share)
-        for sign in torch.unique(self.sign, dim=0):
-            channels = torch.nonzero((self.sign == sign).all(1))[:, 0]
-            seen = self.box_centre + sign * (points - self.box_centre)
+        total = torch.zeros_like(share)
+        for mirror, channels in self.mirrored:
+            seen = self.box_centre + torch.tensor(mirror, dtype=points.dtype, device=points.device) * (points - self.box_centre)
+            own = _picked(channels, share.shape[1], share)
+            heads = _picked([self.head[c] for c in channels], self.heads, share)
+            lit, light = share @ own, torch.zeros_like(share @ own)
             for member in range(len(self.networks)):
-                direct, diffuse = (part[:, self.head[channels]] for part in self.logarithms(member, seen))
-                value = value.index_add(1, channels, share[:, channels] * direct.exp() + diffuse.exp())
-        return (value / len(self.networks)).clamp(max=1.0)
+                direct, diffuse = (part @ heads for part in self.logarithms(member, seen))
+                light = light + lit * direct.exp() + diffuse.exp()
+            total = total + light @ own.T
+        return (total / len(self.networks)).clamp(max=1.0)
 
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)
+
+
+def _picked(columns: list[int], of: int, like: Tensor) -> Tensor:
+    """A matrix (of, columns) that picks columns as a product: exact, and traced for any number of points, which indexing is not."""
+    return torch.eye(of, dtype=like.dtype, device=like.device)[:, columns]

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 LANDEN_STEPS = 7  # the error squares at each step: 7 reach double precision for kc above 1e-9
+TINY_SQUARE = 1e-24  # m^2: keeps the slope of the root finite on a sensor's axis
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def solid_angle_share(sensors: Sensors, points: Float[Tensor, "n 3"]) -> Float[T
     a = sensors.radius
     tiny = 1e-9 * a
     h = height.clamp(min=0) + tiny
-    r = (distance.square() - height.square()).clamp(min=0).sqrt()
+    r = (distance.square() - height.square()).clamp(min=TINY_SQUARE).sqrt()
     q = (a - r) / (a + r)
     q = torch.where(q.abs() < 1e-9, torch.full_like(q, 1e-9), q)
     far = h.square() + (a + r).square()
