@@ -5,8 +5,8 @@
 
 Beside the field: nearest voxel; trilinear; the sine network of the package siren-pytorch (52,628 weights at 20 channels) with Adam at 1e-3
 on the logarithm of the visibility; and the published recipe (CIDeR-ML siren-lartpc: omega 30, weights 1e6 v, Adam 5e-5). Each network has
-`--budget` CPU seconds of one thread. The truth is read for scoring and nowhere else. Prints Markdown: mean 2|p - t| / (p + t) in per cent overall and by decade, the
-worst bias of a decade, CPU seconds and those to reach 2 %; then the field's spread over seeds and its pulls.
+`--budget` CPU seconds of one thread. The truth is read for scoring and nowhere else. Prints Markdown: mean 2|p - t| / (p + t) in per cent
+overall and by decade, worst bias of a decade, CPU seconds and those to reach 2 %; then the field's spread over seeds and its pulls.
 """
 
 import argparse

@@ -15,6 +15,7 @@ from fieldfit.config import Library, load_entry
 from fieldfit.report.dune import pictures
 from fieldfit.steps.calibrate_visibility import calibrate_visibility
 from fieldfit.steps.fit_visibility import fit_visibility
+from fieldfit.steps.match_flashes import match_flashes
 from fieldfit.steps.read_library import read_library
 from fieldfit.steps.simulate_library import simulate_library
 from fieldfit.types import InputError
@@ -28,9 +29,10 @@ def entry_in(folder: Path, **changes: Any) -> Library:
         "library": str(folder / "library.root"),
         "channels": str(folder / "channels.json"),
         "tracks": str(folder / "tracks.h5"),
+        "flashes": str(folder / "flashes.h5"),
         "photons_per_voxel": 1000,
         "geometry": {"min_cm": [0, -50, 0], "max_cm": [100, 50, 160], "divisions": [6, 6, 8]},
-        "simulate": {"photons": 1000, "divisions": [6, 6, 8], "tracks": 12},
+        "simulate": {"photons": 1000, "divisions": [6, 6, 8], "tracks": 12, "flashes": 20},
         "fit": {"steps": 60, "width": 24, "batch": 256},
     }
     found: Library = load_entry("dune", keys | changes)
@@ -42,10 +44,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("box")
     entry = entry_in(folder)
     assert entry.tracks is not None
-    simulate_library(entry.library, entry.channels, entry.tracks, folder / "truth.json", entry)
+    simulate_library(entry, folder / "truth.json")
     read_library(entry.library, entry.channels, folder / "library.nc", entry)
     fit_visibility(folder / "library.nc", folder / "visibility.nc", entry)
     calibrate_visibility(folder / "visibility.nc", entry.tracks, folder / "calibration.nc", entry)
+    assert entry.flashes is not None
+    match_flashes(folder / "visibility.nc", folder / "calibration.nc", entry.flashes, folder / "flashes.nc", entry)
     return folder
 
 
@@ -125,7 +129,7 @@ def test_a_damaged_library_is_masked_and_fitted(made: Path, tmp_path: Path) -> N
 def test_a_contradicting_simulation_is_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     entry = entry_in(tmp_path, **changes)
     with pytest.raises(InputError, match=message):
-        simulate_library(entry.library, entry.channels, entry.tracks, tmp_path / "truth.json", entry)
+        simulate_library(entry, tmp_path / "truth.json")
 
 
 @pytest.mark.slow
@@ -141,3 +145,30 @@ def test_the_reference_library_is_fitted_better_than_it_interpolates(tmp_path: P
     found = fieldfit.load_field(tmp_path / "visibility.nc")(truth["position_cm"] * 0.01)
     assert np.mean(2 * np.abs(found - true) / (found + true)) < 0.015
     assert abs(found.sum() / true.sum() - 1) < 0.005
+
+
+def test_flashes_lie_where_they_were_made(made: Path) -> None:
+    found, truth = xr.open_dataset(made / "flashes.nc"), json.loads((made / "truth.json").read_text())
+    place = 0.01 * np.array(truth["flash_position_cm"])
+    error = np.linalg.norm(found.position.values - place, axis=1)
+    assert np.median(error) < 0.2  # of a box of 1.6 m, with eight sensors and a library of 1000 photons a voxel
+    ratio = found.charge.values / np.array(truth["flash_photons"])
+    assert abs(np.median(ratio) - 1) < 0.2
+    assert (found.status.values != 3).mean() > 0.5
+
+
+def test_a_dark_flash_is_flagged_and_a_wrong_file_is_told(made: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "flashes.h5", "w") as file:
+        file["pe_measured"] = np.stack([np.zeros(8), np.full(8, 20.0)])
+    match_flashes(made / "visibility.nc", None, tmp_path / "flashes.h5", tmp_path / "flashes.nc", entry_in(made))
+    found = xr.open_dataset(tmp_path / "flashes.nc")
+    assert found.status.values[0] == 1 and np.isnan(found.position.values[0]).all() and np.isfinite(found.charge.values[1])
+    with h5py.File(tmp_path / "wrong.h5", "w") as file:
+        file["pe_mesured"] = np.zeros((2, 8))
+    with pytest.raises(InputError, match=r"'pe_measured' is missing.*did you mean 'pe_mesured'"):
+        match_flashes(made / "visibility.nc", None, tmp_path / "wrong.h5", tmp_path / "none.nc", entry_in(made))
+    with h5py.File(tmp_path / "wrong.h5", "w") as file:
+        file["pe_measured"] = np.full((2, 8), -1.0)
+    with pytest.raises(InputError, match=r"2 of 2 flashes.*negative"):
+        match_flashes(made / "visibility.nc", None, tmp_path / "wrong.h5", tmp_path / "none.nc", entry_in(made))
+    assert not (tmp_path / "none.nc").exists()

@@ -400,6 +400,7 @@ class SimulateLibrary(Entry):
     photons: int = Field(10000, ge=100, description="photons traced from each voxel")
     divisions: tuple[int, int, int] = Field((10, 10, 16), description="voxels along x, y, z")
     tracks: int = Field(150, ge=0, description="muon tracks")
+    flashes: int = Field(100, ge=1, description="point flashes, where `flashes` says where they go")
 
 
 LibraryFormat = Literal["larsoft", "dune_export", "arcube_lut", "larndsim_npz", "photonlib_h5", "hits"]
@@ -442,6 +443,7 @@ class Library(Entry):
     quality: Quality = Field(default_factory=Quality, description="what becomes of each kind of finding: error, mask or accept")
     tracks: Path | None = Field(None, description="HDF5 with measured tracks: calibrate on them")
     fit_tracks: int | None = Field(None, ge=1, description="how many tracks, from the first, are fitted; the rest are held out (default: 5 of 7)")
+    flashes: Path | None = Field(None, description="HDF5 with measured flashes: find their positions and charges")
     fit: VisibilityFit = Field(default_factory=VisibilityFit, description="visibility fit")
     export: Export = Field(default_factory=Export, description="files for other tools")
     seed: int = Field(1, description="seed of every random choice")

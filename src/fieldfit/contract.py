@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from fieldfit.types import Status, VoxelQuality
+from fieldfit.types import FlashStatus, Status, VoxelQuality
 
 
 class BudgetStatus(IntEnum):
@@ -120,6 +120,7 @@ COORDINATES: dict[str, Variable] = {
     "method": _text("method", "how the values are found"),
     "every": _v("every", "1", "every n-th view is used"),
     "track": _v("track", "1", "track in the order of the file"),
+    "flash": _v("flash", "1", "flash in the order of the file"),
     "seed": _v("seed", "1", "seed of an independent fit"),
     "step": _v("step", "1", "optimiser step"),
     "candidate": _text("candidate", "design that was evaluated"),
@@ -409,6 +410,18 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "channel_position": _v("channel axis", "m", "centre of the sensor"),
         "field_weights": _v("weight", "1", "weights of the field, described by the attribute `field`"),
     },
+    "flashes": {
+        "position": _v("flash axis", "m", "place of the flash"),
+        "position_std": _v("flash axis", "m", "standard deviation of position"),
+        "position_looked_up": _v("flash axis", "m", "the most likely voxel of the table"),
+        "charge": _v("flash", "1", "photons made"),
+        "charge_std": _v("flash", "1", "standard deviation of charge"),
+        "chi2_reduced": _v("flash", "1", "chi-square a degree of freedom"),
+        "pe_measured": _v("flash channel", "1", "measured photo-electrons"),
+        "pe_predicted": _v("flash channel", "1", "photo-electrons of a flash at that place and of that charge"),
+        "status": _flag("flash", FlashStatus, "flag of the flash"),
+        "channel_position": _v("channel axis", "m", "centre of the sensor"),
+    },
     "material": {  # one seed of a study
         "material": _v("seed y x", "1", "share of full density"),
         "loss": _v("seed step", "1", "estimated loss at each step"),
@@ -465,6 +478,7 @@ WHERE: dict[str, str] = {
     "library": "dune/{detector}/library.nc",
     "visibility": "dune/{detector}/visibility.nc",
     "calibration": "dune/{detector}/calibration.nc",
+    "flashes": "dune/{detector}/flashes.nc",
     "material": "design/{study}/material/{seed}.nc",
     "design": "design/{study}/design.nc",
     "toy": "design/{study}/toy.nc",

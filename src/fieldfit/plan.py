@@ -102,7 +102,8 @@ class Plan:
     def products(self, section: str, name: str) -> list[str]:
         """Paths of the products that an entry ends in."""
         if section == "dune":
-            kinds = ["library", "visibility"] + (["calibration"] if self.libraries[name].tracks else [])
+            entry = self.libraries[name]
+            kinds = ["library", "visibility"] + (["calibration"] if entry.tracks else []) + (["flashes"] if entry.flashes else [])
             return [result(kind).format(detector=name) for kind in kinds]
         if section == "design":
             return [result("design" if name in self.showers else "toy").format(study=name)]

@@ -39,6 +39,15 @@ class VoxelQuality(IntEnum):
     masked = 2  # filled from its neighbours, not trusted
 
 
+class FlashStatus(IntEnum):
+    """Flag of one flash. A dark one has NaN for values."""
+
+    good = 0
+    dark = 1  # no light in any live channel
+    at_face = 2  # the best place is on a face of the box: the flash may lie outside, its error is no Gaussian
+    unlikely = 3  # no single place explains the light
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the closest known name, or the empty string when nothing is close."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

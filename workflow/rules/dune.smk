@@ -73,6 +73,31 @@ rule calibrate_visibility:
         "../scripts/calibrate_visibility.py"
 
 
+rule match_flashes:
+    """Position and charge of measured flashes, by the gradient of the visibility."""
+    input:
+        unpack(lambda w: {"calibration": f"results/dune/{w.detector}/calibration.nc"} if plan.libraries[w.detector].tracks else {}),
+        visibility="results/dune/{detector}/visibility.nc",
+        flashes=lambda w: plan.libraries[w.detector].flashes,
+    output:
+        "results/dune/{detector}/flashes.nc",
+    log:
+        "logs/dune/{detector}/match_flashes.log",
+    benchmark:
+        "logs/dune/{detector}/match_flashes.tsv"
+    wildcard_constraints:
+        detector=one_of(name for name, entry in plan.libraries.items() if entry.flashes),
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        entry=lambda w: params_of("dune", w.detector),
+        code=code_hash("fieldfit.steps.match_flashes"),
+    script:
+        "../scripts/match_flashes.py"
+
+
 for detector in plan.libraries:
     if plan.exports(detector):
 

@@ -140,6 +140,7 @@ for detector, entry in plan.libraries.items():
                 f"simulate_library_{detector}"
             output:
                 **({"tracks": str(entry.tracks)} if entry.tracks else {}),
+                **({"flashes": str(entry.flashes)} if entry.flashes else {}),
                 library=str(entry.library),
                 channels=str(entry.channels),
                 truth=str(entry.library.with_suffix(".truth.json")),

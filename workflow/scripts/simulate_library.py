@@ -4,4 +4,4 @@ from fieldfit.steps.runner import step
 from fieldfit.steps.simulate_library import simulate_library
 
 with step(snakemake, "dune") as job:
-    simulate_library(job.entry.library, job.entry.channels, job.entry.tracks, Path(snakemake.output.truth), job.entry)
+    simulate_library(job.entry, Path(snakemake.output.truth))

@@ -1,4 +1,4 @@
-"""A photon library, sensors and measured tracks of a known detector, in the files that the readers read.
+"""A photon library, sensors, measured tracks and flashes of a known detector, in the files that the readers read.
 
 The library is counted photon by photon (`simulate.optics`), each voxel's photons from random places in it. The detector that measures
 the tracks differs from the simulated one: another absorption length, scattering length and reflectivity, an efficiency for each
@@ -15,7 +15,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from fieldfit.config import Geometry, SimulateLibrary
+from fieldfit.config import Geometry, Library
 from fieldfit.io.whole import whole
 from fieldfit.simulate.optics import Detector, count_photons, expect_photons
 from fieldfit.types import InputError
@@ -25,6 +25,8 @@ AT_ONCE = 262_144  # photons traced together: fits the processor's cache
 PHOTONS_PER_M = 5.0e6  # that a muon makes
 STEP_M = 0.02  # between the points of a track
 SAMPLES = 96  # photons traced from each point of a track
+FLASH_PHOTONS = 2.0e6  # that a flash makes, in the mean: some 80 MeV
+FLASH_SAMPLES = 2000  # photons traced from each flash
 TRUTH_POINTS = 40
 TRUTH_SAMPLES = 5000
 DEAD = 2  # the channel without efficiency
@@ -104,27 +106,20 @@ def visibility_at(detector: Detector, points: NDArray[np.float64], samples: int,
     return light_of(detector, Muons(points, np.ones(len(points)), np.arange(len(points) + 1)), generator, samples)
 
 
-def make_files(
-    library: Path,
-    channels: Path,
-    tracks: Path | None,
-    truth: Path,
-    geometry: Geometry | None,
-    photons_given: float | None,
-    settings: SimulateLibrary,
-    seed: int,
-) -> None:
-    """Write the ROOT library (three or four branches at top level, no metadata), the sensors, the tracks and the truth.
+def make_files(entry: Library, truth: Path) -> None:
+    """Write the ROOT library (three or four branches at top level, no metadata), the sensors, the tracks, the flashes and the truth.
 
     Raises InputError when the entry's geometry is absent, or says other divisions or photons than `simulate`.
     """
+    settings, geometry, photons_given = entry.simulate, entry.geometry, entry.photons_per_voxel
+    assert settings is not None and entry.channels is not None
     if geometry is None:
         raise InputError("key 'geometry' is missing: a simulated library carries no metadata, expected geometry: {min_cm, max_cm, divisions}")
     if tuple(geometry.divisions) != tuple(settings.divisions):
         raise InputError(f"key 'simulate.divisions' is {settings.divisions}, 'geometry.divisions' is {geometry.divisions}; expected the same")
     if photons_given is not None and photons_given != settings.photons:
         raise InputError(f"key 'photons_per_voxel' is {photons_given:g}, 'simulate.photons' is {settings.photons}; expected the same")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(entry.seed)
     detector = simulated_detector(geometry)
     real = real_detector(detector)
     counts = count_library(detector, settings.divisions, settings.photons, generator)
@@ -142,13 +137,20 @@ def make_files(
         "visibility": visibility_at(detector, points, TRUTH_SAMPLES, generator).tolist(),
         "efficiency_times_visibility": (efficiency * visibility_at(real, points, TRUTH_SAMPLES, generator)).tolist(),
     }
-    with whole(library) as unfinished:
+    with whole(entry.library) as unfinished:
         write_root(unfinished, counts / settings.photons)
-    with whole(channels) as unfinished:
+    with whole(entry.channels) as unfinished:
         unfinished.write_text(json.dumps(_sensors(detector), indent=1) + "\n")
-    if tracks is not None:
-        with whole(tracks) as unfinished:
+    if entry.tracks is not None:
+        with whole(entry.tracks) as unfinished:
             write_tracks(unfinished, muons, generator.poisson(mean))
+    if entry.flashes is not None:
+        place = detector.lower + (0.05 + 0.9 * generator.random((settings.flashes, 3))) * (detector.upper - detector.lower)
+        charge = FLASH_PHOTONS * generator.gamma(4.0, 1 / 4.0, settings.flashes)
+        light = charge[:, None] * efficiency * visibility_at(real, place, FLASH_SAMPLES, generator)
+        told |= {"flash_position_cm": (place / CM).tolist(), "flash_photons": charge.tolist()}
+        with whole(entry.flashes) as unfinished, h5py.File(unfinished, "w") as file:
+            file["pe_measured"] = generator.poisson(light).astype(np.float32)
     with whole(truth) as unfinished:
         unfinished.write_text(json.dumps(told) + "\n")
 
