@@ -30,6 +30,7 @@ def read_flashes(path: Path, channels: int) -> NDArray[np.float64]:
     bad = ~(np.isfinite(found) & (found >= 0)).all(1)
     if bad.any():
         raise InputError(
-            f"{path}: {int(bad.sum())} of {len(found)} flashes hold values that are not finite or negative (first: flash {int(np.argmax(bad))})"
+            f"{path}: {int(bad.sum())} of {len(found)} flashes hold values that are not finite or negative (first: flash {int(np.argmax(bad))}), "
+            "expected photo-electrons"
         )
     return found

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Function = Callable[[Doubles], Doubles]  # points (n, 3) [m] -> (n, channel), or (n, channel, 3) of a gradient
 
+STARTS = 3  # of the octants' best voxels, the most likely ones
 STEPS = 30  # at most
 SMALL = 1e-5  # of the box: a step below it is the last
 DAMPING = (1e-3, 1e8)  # at the start, and where a flash is given up
@@ -57,15 +58,15 @@ class Flashes:
 def match_flashes(light: Light, counts: Doubles, voxels: Doubles, table: Doubles) -> Flashes:
     """Fit flashes with `counts` (flash, channel); voxels (voxel, 3) [m] and table (voxel, channel) of w are where to start from."""
     counts = np.where(light.live, counts, 0.0)
-    starts = _starts(light, counts, voxels, table)
-    fits = [_scored(light, counts, start) for start in starts]
-    best = np.argmin([loss for _, loss in fits], axis=0)
+    starts = np.stack(_starts(light, counts, voxels, table))
+    order = np.argsort([_loss(light, counts, start) for start in starts], axis=0)
     rows = np.arange(len(counts))
+    fits = [_scored(light, counts, starts[one, rows]) for one in order[:STARTS]]
+    best = np.argmin([loss for _, loss in fits], axis=0)
     x, loss = (np.stack([fit[k] for fit in fits])[best, rows] for k in (0, 1))
     _, mean, information = _system(light, counts, x)
     covariance = np.linalg.pinv(information, hermitian=True)
     std = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0))
-    looked = np.stack(starts)[np.argmin([_loss(light, counts, start) for start in starts], axis=0), rows]
     charge = _charge(counts, mean)
     edge = SMALL * (light.upper - light.lower)
     return Flashes(
@@ -74,7 +75,7 @@ def match_flashes(light: Light, counts: Doubles, voxels: Doubles, table: Doubles
         charge,
         charge * std[:, 3],
         loss / max(1, int(light.live.sum()) - 4),
-        looked,
+        starts[order[0], rows],
         ((x <= light.lower + edge) | (x >= light.upper - edge)).any(1),
     )
 
