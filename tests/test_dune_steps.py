@@ -78,7 +78,7 @@ def test_the_calibration_finds_the_dead_channel_and_the_efficiencies(made: Path)
 
 
 def test_the_report_has_its_pictures(made: Path) -> None:
-    found = pictures(made / "visibility.nc", made / "calibration.nc")
+    found = pictures(made / "visibility.nc", made / "calibration.nc", made / "flashes.nc")
     assert len(found) >= 3 and all(picture.caption and picture.figure.axes for picture in found)
 
 

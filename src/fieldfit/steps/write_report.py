@@ -33,7 +33,7 @@ def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
     """An entry's pictures: which room draws them is told by the names of its products."""
     named = {path.name: path for path in paths}
     if experiment == "dune":
-        return dune.pictures(named["visibility.nc"], named.get("calibration.nc"))
+        return dune.pictures(named["visibility.nc"], named.get("calibration.nc"), named.get("flashes.nc"))
     if experiment == "design":
         return design.pictures(paths[0])
     if experiment == "gallery":
