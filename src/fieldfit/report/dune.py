@@ -58,15 +58,10 @@ def _planes(dataset: xr.Dataset) -> Picture:
     for row, (across, up, through, plane, table, field) in zip(grid, slices, strict=True):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(table > 0, field / table, np.nan)
-        for axes, (name, values, scale) in zip(
-            row,
-            (
-                ("table", table, {"norm": norm}),
-                ("field", field, {"norm": norm}),
-                ("field / table", ratio, {"vmin": 0.8, "vmax": 1.2, "cmap": "RdBu_r"}),
-            ),
-            strict=True,
-        ):
+        logarithmic: dict[str, Any] = {"norm": norm}
+        around_one: dict[str, Any] = {"vmin": 0.8, "vmax": 1.2, "cmap": "RdBu_r"}
+        drawn = (("table", table, logarithmic), ("field", field, logarithmic), ("field / table", ratio, around_one))
+        for axes, (name, values, scale) in zip(row, drawn, strict=True):
             image = axes.pcolormesh(plane[across], plane[up], values, shading="nearest", **scale)
             axes.set(title=f"{name}, {through} = {cut[through]:.3g} m", xlabel=f"{across} [m]", ylabel=f"{up} [m]", aspect="equal")
             figure.colorbar(image, ax=axes, shrink=0.8)
