@@ -117,11 +117,13 @@ def _start(field: VisibilityField, member: int, sample: Sample, rows: Tensor) ->
     made = sample.photons[rows]
     light = sample.counts[rows].sum(0).clamp(min=0.1)
     direct = (sample.share[rows] * made).sum(0)
-    diffuse = torch.where(direct > 0, 1 - DIRECT_AT_START, 1.0) * light / made.sum(0).clamp(min=1)
+    lit = direct > 0  # a head whose sensor's geometry is not used has diffuse light alone
+    factor = torch.where(lit, DIRECT_AT_START * light / direct.clamp(min=1e-30), torch.ones_like(light))
+    diffuse = torch.where(lit, 1 - DIRECT_AT_START, 1.0) * light / made.sum(0).clamp(min=1)
     last = field.network(member).layers[-1]
     assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():
-        last.bias.copy_(torch.cat([DIRECT_AT_START * light / direct.clamp(min=1e-12 * float(made.max())), diffuse]).log())
+        last.bias.copy_(torch.cat([factor, diffuse]).log())
 
 
 def _train(
