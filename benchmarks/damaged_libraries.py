@@ -18,8 +18,8 @@ from fieldfit.types import InputError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from libraries import CHANNELS, DIVISIONS, truth  # noqa: E402
-from test_damaged_libraries import LARSOFT, Damage, table_of  # noqa: E402
+from libraries import CHANNELS, DIVISIONS, truth
+from test_damaged_libraries import LARSOFT, Damage, table_of
 
 
 def idiom(path: Path) -> np.ndarray:
