@@ -18,7 +18,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 GAUSS = 1 / (2 * math.sqrt(3))  # of an edge: abscissa of the two-point Gauss rule
-CHUNK = 16384  # points at a time: bounds the memory
+CPU_VALUES, GPU_VALUES = 100_000, 4_000_000  # at a time: on a CPU what its cache holds, on a GPU what keeps it busy
+LEAST_POINTS = 64
 
 Values = Callable[[Tensor], Tensor]
 
@@ -29,9 +30,12 @@ def voxel_mean(values: Values, centres: Float[Tensor, "voxel 3"], edges: Float[T
     return sum((values(centres + sign * edges) for sign in signs), torch.zeros((), dtype=centres.dtype, device=centres.device)) / len(signs)
 
 
-def in_chunks(values: Values, points: Shaped[Tensor, "n *any"], chunk: int = CHUNK) -> Float[Tensor, "n channel"]:
-    """`values` at many points (or of many rows), some at a time."""
-    return torch.cat([values(part) for part in points.split(chunk)])
+def in_chunks(values: Values, points: Shaped[Tensor, "n *any"]) -> Float[Tensor, "n channel"]:
+    """`values` at many points (or of many rows), so many at a time that the memory is bounded and the cache is used."""
+    first = values(points[:LEAST_POINTS])
+    most = CPU_VALUES if points.device.type == "cpu" else GPU_VALUES
+    chunk = max(LEAST_POINTS, most // max(1, first.shape[1]))
+    return torch.cat([first, *(values(part) for part in points[LEAST_POINTS:].split(chunk) if len(part))])
 
 
 def expected_counts(

@@ -208,7 +208,7 @@ def judged_fit(
 def predicted(field: VisibilityField, points: Tensor, box: Box) -> Tensor:
     """(n, channel) means over voxels around `points`: the solid angle by the Gauss rule, the rest at the centre."""
     edges = torch.tensor(box.pitch, dtype=points.dtype, device=points.device)
-    return in_chunks(lambda x: field.value(x, voxel_mean(field.geometric, x, edges)), points, 4096)
+    return in_chunks(lambda x: field.value(x, voxel_mean(field.geometric, x, edges)), points)
 
 
 def _relative(a: Doubles, b: Doubles) -> float:
