@@ -59,7 +59,7 @@ def fits() -> list[Judged]:
 
 def at_centres(fit: Judged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     value = on_grid(fit)
-    return truth(GRID), value, fit.errors.std(GRID, value)
+    return truth(GRID), value, fit.errors.std(fit.errors.depth(GRID), value)
 
 
 def test_the_truth_is_recovered_better_than_by_the_table(fits: list[Judged]) -> None:
