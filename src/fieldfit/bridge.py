@@ -97,7 +97,9 @@ def _opened(path: Path, kinds: tuple[str, ...]) -> tuple[str, xr.Dataset, Field]
     if kind not in kinds:
         wanted = [name for name in kinds if name != "material"]
         raise InputError(f"{path}: a product of kind {kind!r} holds no field, expected {', '.join(wanted[:-1])} or {wanted[-1]}")
-    dataset = open_product(path, kind)
+    product = open_product(path, kind, chunks={})
+    dataset = product[[name for name in ("field_weights", "status") if name in product]].load()  # tables may be larger than memory
+    product.close()
     return kind, dataset, field_of(dataset, path)
 
 

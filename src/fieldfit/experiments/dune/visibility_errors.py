@@ -26,7 +26,7 @@ from fieldfit.io.optical.box import Box
 QUANTILES = (0.0, 0.12, 0.25, 0.38, 0.5, 0.62, 0.75, 0.9, 0.97, 0.99, 1.0)  # of the visibility, that part the bins: finest near sensors
 DEPTHS = (1.0, 2.0, 4.0)  # voxels from the nearest face: a fit is freest at the rim
 LEAST_VALUES = 20  # held-out values that a decade needs to be reported
-ERROR_VALUES = 4_000_000  # (voxel, head) that tell the errors: several arrays of so many float64 are in memory
+ERROR_VALUES = 2_000_000  # (voxel, head) that tell the errors: several arrays of so many float64 are in memory
 METHODS = ("field", "trilinear", "nearest", "counting noise alone")
 
 Doubles = NDArray[np.float64]
