@@ -18,7 +18,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 GAUSS = 1 / (2 * math.sqrt(3))  # of an edge: abscissa of the two-point Gauss rule
-CPU_VALUES, GPU_VALUES = 100_000, 4_000_000  # at a time: on a CPU what its cache holds, on a GPU what keeps it busy
+CPU_VALUES, CPU_POINTS = 100_000, 1024  # at a time: what a processor's cache holds, of the values and of a network's units
+GPU_VALUES = 4_000_000  # at a time: what keeps a GPU busy
 LEAST_POINTS = 64
 
 Values = Callable[[Tensor], Tensor]
@@ -33,8 +34,8 @@ def voxel_mean(values: Values, centres: Float[Tensor, "voxel 3"], edges: Float[T
 def in_chunks(values: Values, points: Shaped[Tensor, "n *any"]) -> Float[Tensor, "n channel"]:
     """`values` at many points (or of many rows), so many at a time that the memory is bounded and the cache is used."""
     first = values(points[:LEAST_POINTS])
-    most = CPU_VALUES if points.device.type == "cpu" else GPU_VALUES
-    chunk = max(LEAST_POINTS, most // max(1, first.shape[1]))
+    width = max(1, first.shape[1])
+    chunk = max(LEAST_POINTS, min(CPU_POINTS, CPU_VALUES // width) if points.device.type == "cpu" else GPU_VALUES // width)
     return torch.cat([first, *(values(part) for part in points[LEAST_POINTS:].split(chunk) if len(part))])
 
 
