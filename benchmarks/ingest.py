@@ -2,11 +2,14 @@
 
     uv run python benchmarks/ingest.py [MILLIONS [FOLDER]]
 
-Writes a library of that many million rows (default 40) with uproot, once in LArSoft's order and once shuffled, and reads each in a process
-of its own: the plain way (`arrays()` of the whole tree and one assignment, no check), `fill_table`, and `fill_table` with a quarter of the
-memory that the table needs. Prints a Markdown table: rows a CPU-second, and peak memory, above that of the imports, in dense tables.
+Writes a library of that many million rows (default 40), counted direct light of a row of sensors, with uproot: once in LArSoft's order and
+once shuffled. Reads each in processes of their own: the plain way (`arrays()` of the whole tree and one assignment, no check); `fill_table`,
+which checks every row; with the quality control of all voxels (`check_library`) after it; and the whole step, which writes library.nc
+compressed. Each of ours once in memory and once with a quarter of the memory that the table needs.
+Prints a Markdown table: rows a CPU-second, and peak memory, above that of the imports, in dense tables.
 """
 
+import json
 import multiprocessing
 import os
 import resource
@@ -19,12 +22,19 @@ from pathlib import Path
 import numpy as np
 import uproot
 
-from fieldfit.config import Geometry, Quality
+from fieldfit.config import Geometry, Quality, load_entry
+from fieldfit.experiments.dune.hot_spots import share_of
+from fieldfit.experiments.dune.library import check_library
+from fieldfit.io.channels import Disks
+from fieldfit.io.optical.box import given_box
 from fieldfit.io.optical.larsoft import open_larsoft
 from fieldfit.io.optical.table import fill_table
+from fieldfit.steps import read_library
 
 CHANNELS = 90
 SIDES = (74, 77)  # of ICARUS
+LOWER_CM, UPPER_CM = (0.0, 0.0, 0.0), (370.0, 385.0, 1970.0)
+PHOTONS = 3e5
 AT_ONCE = 1_000_000
 
 
@@ -33,42 +43,61 @@ def box_of(millions: float) -> tuple[int, int, int]:
     return (*SIDES, max(1, round(millions * 1e6 / (SIDES[0] * SIDES[1] * CHANNELS))))
 
 
+def disks_of(divisions: tuple[int, int, int]) -> Disks:
+    """Sensors behind the wall at low x, in two rows along z."""
+    lower, upper = (np.array(corner) / 100 for corner in (LOWER_CM, UPPER_CM))
+    k = np.arange(CHANNELS)
+    y, z = np.where(k % 2, 0.3, 0.65) * upper[1], (k + 0.5) / CHANNELS * upper[2]
+    return Disks(np.stack([np.full(CHANNELS, lower[0] - 0.05), y, z], 1), np.tile([1.0, 0, 0], (CHANNELS, 1)), np.full(CHANNELS, 0.1))
+
+
 def write(path: Path, divisions: tuple[int, int, int], shuffled: bool) -> int:
     """A library of counted photons; the number of its rows."""
-    random = np.random.default_rng(0)
-    rows = int(np.prod(divisions)) * CHANNELS
-    visibility = (random.poisson(random.exponential(30.0, rows)) + 1).astype(np.float32) / np.float32(3e5)
+    random, disks = np.random.default_rng(0), disks_of(divisions)
+    box = given_box(Geometry(min_cm=LOWER_CM, max_cm=UPPER_CM, divisions=divisions))
+    rows = box.voxels * CHANNELS
+    visibility = np.empty((box.voxels, CHANNELS), np.float32)
+    for c in range(CHANNELS):
+        mean = share_of(box, disks, c).transpose(2, 1, 0).ravel() + 3e-5
+        visibility[:, c] = (random.poisson(PHOTONS * mean) + 1) / PHOTONS
+    values = visibility.reshape(-1)
     order = random.permutation(rows) if shuffled else None
     with uproot.recreate(path) as file:
         tree = file.mktree("PhotonLibraryData", {"Voxel": "i4", "OpChannel": "i4", "Visibility": "f4"})
         for first in range(0, rows, AT_ONCE):
             row = np.arange(first, min(first + AT_ONCE, rows)) if order is None else order[first : first + AT_ONCE]
-            tree.extend({"Voxel": (row // CHANNELS).astype("i4"), "OpChannel": (row % CHANNELS).astype("i4"), "Visibility": visibility[row]})
+            tree.extend({"Voxel": (row // CHANNELS).astype("i4"), "OpChannel": (row % CHANNELS).astype("i4"), "Visibility": values[row]})
     return rows
 
 
-def plain(path: Path, divisions: tuple[int, int, int], _: Path) -> None:
+def plain(path: Path, divisions: tuple[int, int, int]) -> None:
     """The idiom of notebooks."""
     found = uproot.open(path)["PhotonLibraryData"].arrays(["Voxel", "OpChannel", "Visibility"], library="np")
     table = np.zeros((int(np.prod(divisions)), CHANNELS), np.float32)
     table[found["Voxel"], found["OpChannel"]] = found["Visibility"]
 
 
-def checked(path: Path, divisions: tuple[int, int, int], _: Path) -> None:
-    """In memory."""
-    _fill(path, divisions, None, 2**40)
-
-
-def spilled(path: Path, divisions: tuple[int, int, int], folder: Path) -> None:
-    """By groups of channels, in a quarter of the table's memory."""
+def filled(path: Path, divisions: tuple[int, int, int], folder: Path, most: int, controlled: bool) -> None:
+    """The table with its rows checked; controlled: and its voxels."""
+    geometry = Geometry(min_cm=LOWER_CM, max_cm=UPPER_CM, divisions=divisions)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        _fill(path, divisions, Path(scratch), int(np.prod(divisions)) * CHANNELS)
+        source = open_larsoft(path, "direct", CHANNELS, geometry)
+        table = fill_table(source, Quality(), Path(scratch), most)
+        assert table.findings == ()
+        if controlled:
+            found = check_library(table.values, source.box, disks_of(divisions), PHOTONS, "direct", Quality(), table.flags)
+            assert found.findings == (), found.findings
 
 
-def _fill(path: Path, divisions: tuple[int, int, int], scratch: Path | None, most: int) -> None:
-    geometry = Geometry(min_cm=(0, 0, 0), max_cm=(370, 385, 1970), divisions=divisions)
-    table = fill_table(open_larsoft(path, "direct", CHANNELS, geometry), Quality(), scratch, most)
-    assert table.findings == ()
+def stepped(path: Path, divisions: tuple[int, int, int], folder: Path, most: int) -> None:
+    """The whole step."""
+    disks, listed = disks_of(divisions), folder / "channels.json"
+    centre, normal = (disks.centre * 100).tolist(), disks.normal.tolist()
+    listed.write_text(json.dumps([{"channel": c, "kind": "disk", "centre": centre[c], "normal": normal[c], "radius": 10.0} for c in range(CHANNELS)]))
+    geometry = {"min_cm": LOWER_CM, "max_cm": UPPER_CM, "divisions": divisions}
+    keys = {"format": "larsoft", "component": "direct", "library": str(path), "channels": str(listed), "photons_per_voxel": PHOTONS}
+    read_library.TABLE_BYTES = most
+    read_library.read_library(path, listed, folder / "library.nc", load_entry("dune", keys | {"geometry": geometry}))
 
 
 def _anonymous() -> int:
@@ -76,7 +105,7 @@ def _anonymous() -> int:
     return sum(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")) * 1024
 
 
-def measured(way, path: Path, divisions: tuple[int, int, int], folder: Path, answer) -> None:
+def measured(way, arguments: tuple, answer) -> None:
     """CPU seconds and the highest memory above the start, in a fresh process."""
     peak, done = [start := _anonymous()], threading.Event()
 
@@ -88,7 +117,7 @@ def measured(way, path: Path, divisions: tuple[int, int, int], folder: Path, ans
     watcher.start()
     began = resource.getrusage(resource.RUSAGE_SELF)
     wall = time.perf_counter()
-    way(path, divisions, folder)
+    way(*arguments)
     wall = time.perf_counter() - wall
     ended = resource.getrusage(resource.RUSAGE_SELF)
     done.set()
@@ -97,21 +126,26 @@ def measured(way, path: Path, divisions: tuple[int, int, int], folder: Path, ans
 
 
 def main(millions: float, folder: Path) -> None:
-    """Write, read six times, print."""
+    """Write, read, print."""
     os.environ["OMP_NUM_THREADS"] = "1"
     divisions = box_of(millions)
-    print("| rows | order | way | M rows a CPU-second | wall [s] | peak memory / dense table |\n|---|---|---|---|---|---|")
+    table = 4 * int(np.prod(divisions)) * CHANNELS
+    print("| rows | order | way | memory given / table | M rows a CPU-second | wall [s] | peak memory / dense table |\n|---|---|---|---|---|---|---|")
     for order in ("sorted", "shuffled"):
         path = folder / f"{order}.root"
         rows = write(path, divisions, order == "shuffled")
-        for name, way in (("plain idiom, nothing checked", plain), ("fill_table", checked), ("fill_table, a quarter of the memory", spilled)):
+        ways = [("plain idiom, nothing checked", "-", plain, ())]
+        for given, most in (("1", table), ("1/4", table // 4)):
+            ways += [("fill_table", given, filled, (folder, most, False)), ("and check_library", given, filled, (folder, most, True))]
+            ways += [("and library.nc", given, stepped, (folder, most))]
+        for name, given, way, more in ways:
             context = multiprocessing.get_context("spawn")
             answer = context.Queue()
-            process = context.Process(target=measured, args=(way, path, divisions, folder, answer))
+            process = context.Process(target=measured, args=(way, (path, divisions, *more), answer))
             process.start()
             cpu, wall, memory = answer.get()
             process.join()
-            print(f"| {rows / 1e6:.1f} M | {order} | {name} | {rows / cpu / 1e6:.1f} | {wall:.1f} | {memory / (4 * rows):.2f} |", flush=True)
+            print(f"| {rows / 1e6:.1f} M | {order} | {name} | {given} | {rows / cpu / 1e6:.1f} | {wall:.1f} | {memory / table:.2f} |", flush=True)
         path.unlink()
 
 

@@ -362,7 +362,7 @@ def test_spilled_rows_give_the_same_table(tmp_path: Path, damage: Damage, channe
     first = re.compile(r" \(first: .*?\)")
     assert [first.sub("", line) for line in spilled.findings] == [first.sub("", line) for line in whole.findings]
     assert isinstance(spilled.values.base, np.memmap)
-    assert {path.name for path in (tmp_path / "scratch").iterdir()} == {"values.npy", "bad.npy"}
+    assert {path.name for path in (tmp_path / "scratch").iterdir()} == {"values.npy", "flags.npy"}
 
 
 def test_every_chunk_is_compared_with_those_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

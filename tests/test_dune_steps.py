@@ -118,6 +118,30 @@ def test_a_damaged_library_is_masked_and_fitted(made: Path, tmp_path: Path) -> N
     assert np.isfinite(visibility.visibility).all() and visibility.attrs["quantum_efficiency"] == "not in it"
 
 
+@pytest.mark.filterwarnings("error:The specified chunks separate the stored chunks")
+def test_a_library_larger_than_the_memory_gives_the_same(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fieldfit.steps.read_library.TABLE_BYTES", 5000)
+    monkeypatch.setattr("fieldfit.steps.fit_visibility.SLAB_VALUES", 1)
+    entry = entry_in(made)
+    read_library(entry.library, entry.channels, tmp_path / "library.nc", entry)
+    fit_visibility(tmp_path / "library.nc", tmp_path / "visibility.nc", entry)
+    for name in ("library.nc", "visibility.nc"):
+        xr.testing.assert_equal(xr.open_dataset(tmp_path / name), xr.open_dataset(made / name))
+    assert {path.name for path in tmp_path.iterdir()} == {"library.nc", "visibility.nc"}
+
+
+def test_an_error_leaves_no_table_behind(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fieldfit.steps.read_library.TABLE_BYTES", 5000)
+    channels = json.loads((made / "channels.json").read_text())
+    for channel in channels:
+        channel["centre"][2] = 160 - channel["centre"][2]
+    (tmp_path / "channels.json").write_text(json.dumps(channels))
+    entry = entry_in(made, channels=str(tmp_path / "channels.json"))
+    with pytest.raises(InputError, match=r"policy quality\.misplaced_sensors: error"):
+        read_library(entry.library, entry.channels, tmp_path / "out" / "library.nc", entry)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

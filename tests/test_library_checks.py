@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from fieldfit.config import Quality
-from fieldfit.experiments.dune.library import Checked, check_library, counting_std, fill_masked, scatter_photons
+from fieldfit.experiments.dune.hot_spots import share_of
+from fieldfit.experiments.dune.library import Checked, check_library, counting_std, scatter_photons
 from fieldfit.experiments.dune.mirrors import mirrors_of
+from fieldfit.experiments.dune.neighbours import amid_light, fill_masked, jumps, medians
 from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import Box
 from fieldfit.simulate.optics import disk_share
@@ -52,7 +55,7 @@ def test_lost_jobs_are_masked_as_holes() -> None:
     checked = check(values)
     assert "25 of 2400 voxels have no row in any channel amid light, in 1 runs of consecutive voxels (the longest 25)" in checked.findings[0]
     assert (checked.quality == VoxelQuality.masked).sum() == 100
-    filled = fill_masked(checked.values, checked.quality == VoxelQuality.masked)
+    filled = np.array([fill_masked(checked.values(c), checked.quality[c] == VoxelQuality.masked) for c in range(4)])
     whole = np.nan_to_num(library())
     assert np.abs(filled - whole)[checked.quality == VoxelQuality.masked].mean() < 0.5 * whole.mean()
 
@@ -119,7 +122,8 @@ def test_bad_values_are_masked_and_no_holes() -> None:
     values, bad = library(), np.zeros((4, 10, 12, 20), bool)
     bad[1], bad[2, 2, 4, 15] = True, True
     values[bad] = np.nan
-    checked = check_library(values, BOX, DISKS, PHOTONS, "total", Quality(), bad)
+    flags = np.where(bad, VoxelQuality.masked, VoxelQuality.good).astype(np.int8)
+    checked = check_library(values, BOX, DISKS, PHOTONS, "total", Quality(), flags)
     assert checked.findings == () and np.array_equal(checked.quality == VoxelQuality.masked, bad)
 
 
@@ -141,7 +145,9 @@ def test_photons_of_each_voxel_make_its_uncertainty() -> None:
     made[0, 0, 0] = 0
     checked = check_library(library(photons=1e4), BOX, DISKS, made, "total", ACCEPTED)
     assert checked.photons == 1e4 and "photons made in each voxel" in checked.counting
-    assert np.allclose(checked.std[:, 1:], counting_std(checked.values, 1e4)[:, 1:]) and (checked.std[:, 0, 0, 0] >= 0.99).all()
+    for c in range(4):
+        std = checked.std(c)
+        assert np.allclose(std[1:], counting_std(checked.values(c), 1e4)[1:]) and std[0, 0, 0] >= 0.99
 
 
 def test_a_channel_without_light_is_named() -> None:
@@ -162,3 +168,32 @@ def test_counting_pulls_have_width_one() -> None:
     pulls = (many - many.mean(0)) / counting_std(many, PHOTONS)
     assert abs(pulls[:, many.mean(0) > 1e-4].std() - 1) < 0.05
     assert np.allclose(counting_std(np.zeros(1, np.float32), 1000.0), 1e-3)
+
+
+def test_neighbours_give_what_filters_over_the_whole_volume_give() -> None:
+    random = np.random.default_rng(3)
+    values = random.exponential(1.0, (7, 6, 9)).astype(np.float32)
+    footprint = np.ones((3, 3, 3), bool)
+    footprint[1, 1, 1] = False
+    usual = ndimage.median_filter(values, footprint=footprint, mode="nearest")
+    assert np.array_equal(medians(values, np.argwhere(values > -1)).reshape(values.shape), usual)
+    ring = ndimage.generate_binary_structure(3, 1)
+    ring[1, 1, 1] = False
+    dark = np.where(random.random(values.shape) < 0.4, np.float32(0), values)
+    expected = (ndimage.median_filter(dark, footprint=ring, mode="nearest") > 0.5) & (dark == 0)
+    assert np.array_equal(amid_light(dark, 0.5) & (dark == 0), expected)
+
+
+def test_every_jump_is_found_that_medians_of_all_voxels_show() -> None:
+    random = np.random.default_rng(4)
+    photons, masked = 1e4, np.zeros(BOX.divisions, bool)
+    values, share = np.nan_to_num(library(photons=photons))[1], share_of(BOX, DISKS, 1)
+    masked[3:5, 2, 7:9] = True
+    hot = random.random(values.shape) < 0.01
+    values[hot] *= random.choice(np.array([0.1, 0.3, 3.0, 20.0], np.float32), int(hot.sum()))
+    footprint = np.ones((3, 3, 3), bool)
+    footprint[1, 1, 1] = False
+    usual = ndimage.median_filter(fill_masked(values / share, masked), footprint=footprint, mode="nearest") * share
+    sigma = np.sqrt(np.maximum(usual * photons, 1) * (1 + 1 / 13))
+    expected = ((values > 2 * usual) | (values < usual / 2)) & (np.abs(values - usual) * photons > 8 * sigma) & ~masked
+    assert expected.sum() > 5 and np.array_equal(jumps(values, masked, share, photons), expected)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fieldfit.geometry.sensors import Sensors, complete_elliptic, solid_angle_share
-from fieldfit.simulate.optics import disk_share
+from fieldfit.geometry.sensors import FAR, Sensors, complete_elliptic, disk_share, far_share, solid_angle_share
+from fieldfit.simulate import optics
 
 DISK = Sensors(torch.zeros(1, 3).double(), torch.tensor([[1.0, 0.0, 0.0]]).double(), torch.tensor([0.1]).double())
 
@@ -32,7 +32,7 @@ def test_off_the_axis_it_is_the_integral_over_the_disk(point: tuple[float, float
 
 def test_two_elliptic_algorithms_agree() -> None:
     points = np.random.default_rng(0).random((200, 3))
-    other = disk_share(points[:, 0], np.hypot(points[:, 1], points[:, 2]), 0.1)
+    other = optics.disk_share(points[:, 0], np.hypot(points[:, 1], points[:, 2]), 0.1)
     assert np.allclose(solid_angle_share(DISK, torch.tensor(points))[:, 0], other, rtol=1e-6)
 
 
@@ -49,3 +49,30 @@ def test_the_normal_turns_the_disk() -> None:
 def test_the_elliptic_integral_of_a_circle_is_half_pi() -> None:
     one = torch.ones(1, dtype=torch.float64)
     assert math.isclose(float(complete_elliptic(one, one, one, one)), math.pi / 2)
+
+
+def test_the_series_is_the_closed_form_far_away() -> None:
+    random = np.random.default_rng(1)
+    distance = torch.tensor(0.1 * FAR * random.uniform(1, 10, 20000))
+    height = distance * torch.tensor(random.uniform(1e-2, 1, 20000))
+    radius = torch.full_like(height, 0.1)
+    exact = disk_share(height, distance.square(), radius)
+    assert torch.allclose(far_share(height, distance.square(), radius), exact, rtol=3e-7, atol=0)
+    single = far_share(height.float(), distance.square().float(), radius.float())
+    assert torch.allclose(single.double(), exact, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_its_gradient_is_finite_and_continuous_from_near_to_far(precision: torch.dtype) -> None:
+    points = torch.tensor(
+        [[0.3, 0, 0], [2.0, 0, 0], [-1.0, 0, 0], [0, 0, 0], [0.3, 0.39999, 0], [0.3, 0.40001, 0]], dtype=precision, requires_grad=True
+    )
+    (slopes,) = torch.autograd.grad(solid_angle_share(DISK, points).sum(), points)
+    assert slopes.isfinite().all() and torch.allclose(slopes[4], slopes[5], rtol=2e-3)
+    along = torch.stack(
+        [torch.func.jvp(lambda x: solid_angle_share(DISK, x), (points.detach(),), (e.expand(6, 3),))[1][:, 0] for e in torch.eye(3, dtype=precision)],
+        1,
+    )
+    assert torch.allclose(along, slopes, rtol=1e-5)
+    if precision is torch.float64:
+        assert torch.autograd.gradcheck(lambda x: solid_angle_share(DISK, x), points[[4, 5]].detach().requires_grad_())

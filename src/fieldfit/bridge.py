@@ -11,8 +11,11 @@ import torch
 import xarray as xr
 
 from fieldfit.fields.field import Field, gradient, set_weights, weights_of
+from fieldfit.forward.visibility import in_chunks
 from fieldfit.io.products import open_product
 from fieldfit.types import InputError
+
+VISIBILITIES = ("visibility", "calibration")
 
 _ROOM = "fieldfit.fields."
 
@@ -59,13 +62,13 @@ def load_field(path: str | Path) -> Callable[[Any], np.ndarray]:
     tomogram.nc -> (every, row, n) [m-1], lengths in pixels where the pixel was not given.
     Raises InputError when the file is none of these, or the points have other dimensions.
     """
-    kind, dataset, field = _opened(Path(path), ("visibility", "calibration", "density", "design", "material", "tomogram"))
+    kind, dataset, field = _opened(Path(path), (*VISIBILITIES, "density", "design", "material", "tomogram"))
     dimensions = 2 if kind in ("design", "material", "tomogram") else 3
 
     def evaluate(points: Any) -> np.ndarray:
         x = _points(points, dimensions)
         with torch.no_grad():
-            values: np.ndarray = field(x).numpy()
+            values: np.ndarray = (in_chunks(field, x) if kind in VISIBILITIES else field(x)).numpy()
         if "status" in dataset:
             values[dataset.status.values != 0] = np.nan
         return values if field.batch is None else values.reshape(*dataset.field_weights.shape[:-1], len(x))
@@ -75,7 +78,7 @@ def load_field(path: str | Path) -> Callable[[Any], np.ndarray]:
 
 def load_gradient(path: str | Path) -> Callable[[Any], np.ndarray]:
     """The gradient of a visibility.nc or calibration.nc at points (n, 3) in metres: (n, channel, 3) of `load_field`'s values, per metre."""
-    _, _, field = _opened(Path(path), ("visibility", "calibration"))
+    _, _, field = _opened(Path(path), VISIBILITIES)
 
     def evaluate(points: Any) -> np.ndarray:
         x = _points(points, 3)
@@ -94,7 +97,9 @@ def _opened(path: Path, kinds: tuple[str, ...]) -> tuple[str, xr.Dataset, Field]
     if kind not in kinds:
         wanted = [name for name in kinds if name != "material"]
         raise InputError(f"{path}: a product of kind {kind!r} holds no field, expected {', '.join(wanted[:-1])} or {wanted[-1]}")
-    dataset = open_product(path, kind)
+    product = open_product(path, kind, chunks={})
+    dataset = product[[name for name in ("field_weights", "status") if name in product]].load()  # tables may be larger than memory
+    product.close()
     return kind, dataset, field_of(dataset, path)
 
 

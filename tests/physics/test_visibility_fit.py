@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fieldfit.config import VisibilityFit
-from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, judged_fit
+from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, errors_of, judged_fit
 from fieldfit.forward.visibility import in_chunks
 from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import Box
@@ -59,7 +59,7 @@ def fits() -> list[Judged]:
 
 def at_centres(fit: Judged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     value = on_grid(fit)
-    return truth(GRID), value, fit.errors.std(GRID, value)
+    return truth(GRID), value, fit.errors.std(fit.errors.depth(GRID), value)
 
 
 def test_the_truth_is_recovered_better_than_by_the_table(fits: list[Judged]) -> None:
@@ -75,6 +75,13 @@ def test_pulls_have_mean_zero_and_width_one(fits: list[Judged]) -> None:
     pulls = np.concatenate([((value - true) / std).ravel() for true, value, std in map(at_centres, fits)])
     assert abs(pulls.mean()) < 0.35
     assert 0.7 < pulls.std() < 1.35
+
+
+def test_errors_from_a_part_of_the_voxels_are_alike(fits: list[Judged], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fieldfit.experiments.dune.visibility_errors.ERROR_VALUES", BOX.voxels)
+    some, _ = errors_of(fits[0].fitted, BOX)
+    _, value, std = at_centres(fits[0])
+    assert abs(np.median(some.std(some.depth(GRID), value) / std) - 1) < 0.2
 
 
 def test_held_out_errors_set_the_field_beside_its_baselines(fits: list[Judged]) -> None:

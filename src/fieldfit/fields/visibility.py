@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fieldfit.fields.field import Field
 from fieldfit.fields.siren import Siren
-from fieldfit.geometry.sensors import Sensors, solid_angle_share
+from fieldfit.geometry.sensors import Sensors, is_traced, solid_angle_share
 
 # Waves across half the longest edge that the first layer starts with, and the gain of the later ones.
 OMEGA_FIRST = 5.0
@@ -71,7 +71,7 @@ class VisibilityField(Field):
         if not any(self.factor):
             return torch.zeros(points.shape[0], len(self.factor), dtype=points.dtype, device=points.device)
         here = Sensors(*(t.to(points.device) for t in (self.sensors.centre, self.sensors.normal, self.sensors.radius)))
-        share = solid_angle_share(here, points).to(points.dtype)
+        share = solid_angle_share(here, points)
         return torch.where(torch.tensor(self.factor, device=points.device), share, torch.zeros_like(share))
 
     def logarithms(self, member: int, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n head"], Float[Tensor, "n head"]]:
@@ -93,19 +93,35 @@ class VisibilityField(Field):
         total = torch.zeros_like(share)
         for mirror, channels in self.mirrored:
             seen = self.box_centre + torch.tensor(mirror, dtype=points.dtype, device=points.device) * (points - self.box_centre)
-            own = _picked(channels, share.shape[1], share)
-            heads = _picked([self.head[c] for c in channels], self.heads, share)
-            lit, light = share @ own, torch.zeros_like(share @ own)
+            heads, lit = [self.head[c] for c in channels], _columns(share, channels)
+            light = torch.zeros_like(lit)
             for member in range(len(self.networks)):
-                direct, diffuse = (part @ heads for part in self.logarithms(member, seen))
+                direct, diffuse = (_columns(part, heads) for part in self.logarithms(member, seen))
                 light = light + lit * direct.exp() + diffuse.exp()
-            total = total + light @ own.T
+            total = total + _spread(light, channels, share.shape[1])
         return (total / len(self.networks)).clamp(max=1.0)
 
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)
 
 
+def _columns(values: Tensor, columns: list[int]) -> Tensor:
+    """Some columns of `values`. A trace for any number of points cannot index and takes a product with zeros and ones, which is exact too."""
+    if columns == list(range(values.shape[1])):
+        return values
+    if is_traced(values):
+        return values @ _picked(columns, values.shape[1], values)
+    return values[:, columns]
+
+
+def _spread(values: Tensor, columns: list[int], of: int) -> Tensor:
+    """The inverse of `_columns`: (n, of), zero in the others."""
+    if columns == list(range(of)):
+        return values
+    if is_traced(values):
+        return values @ _picked(columns, of, values).T
+    return torch.zeros_like(values[:, :1]).repeat(1, of).index_copy(1, torch.tensor(columns, device=values.device), values)
+
+
 def _picked(columns: list[int], of: int, like: Tensor) -> Tensor:
-    """A matrix (of, columns) that picks columns as a product: exact, and traced for any number of points, which indexing is not."""
     return torch.eye(of, dtype=like.dtype, device=like.device)[:, columns]

@@ -18,7 +18,9 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 GAUSS = 1 / (2 * math.sqrt(3))  # of an edge: abscissa of the two-point Gauss rule
-CHUNK = 16384  # points at a time: bounds the memory
+CPU_VALUES, CPU_POINTS = 100_000, 1024  # at a time: what a processor's cache holds, of the values and of a network's units
+GPU_VALUES = 4_000_000  # at a time: what keeps a GPU busy
+LEAST_POINTS = 64
 
 Values = Callable[[Tensor], Tensor]
 
@@ -29,9 +31,12 @@ def voxel_mean(values: Values, centres: Float[Tensor, "voxel 3"], edges: Float[T
     return sum((values(centres + sign * edges) for sign in signs), torch.zeros((), dtype=centres.dtype, device=centres.device)) / len(signs)
 
 
-def in_chunks(values: Values, points: Shaped[Tensor, "n *any"], chunk: int = CHUNK) -> Float[Tensor, "n channel"]:
-    """`values` at many points (or of many rows), some at a time."""
-    return torch.cat([values(part) for part in points.split(chunk)])
+def in_chunks(values: Values, points: Shaped[Tensor, "n *any"]) -> Float[Tensor, "n channel"]:
+    """`values` at many points (or of many rows), so many at a time that the memory is bounded and the cache is used."""
+    first = values(points[:LEAST_POINTS])
+    width = max(1, first.shape[1])
+    chunk = max(LEAST_POINTS, min(CPU_POINTS, CPU_VALUES // width) if points.device.type == "cpu" else GPU_VALUES // width)
+    return torch.cat([first, *(values(part) for part in points[LEAST_POINTS:].split(chunk) if len(part))])
 
 
 def expected_counts(

@@ -1,11 +1,14 @@
 """Products: NetCDF-4 files built from the contract, written whole or not at all."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.delayed import delayed
+from numpy.typing import NDArray
 
 from fieldfit.contract import COORDINATES, PRODUCTS, Variable
 from fieldfit.io.whole import whole
@@ -60,8 +63,13 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
         dataset.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
 
 
+def by_channel(read: Callable[[int], NDArray[Any]], channels: int, shape: tuple[int, ...], kind: Any) -> da.Array:
+    """(channel, *shape) of type `kind`, made one channel at a time as it is written; read: channel -> array of that shape."""
+    return da.stack([da.from_delayed(delayed(read)(c), shape, kind) for c in range(channels)])
+
+
 def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
-    """The product at `path`, with dask arrays when `chunks` are given, loaded otherwise.
+    """The product at `path`, with dask arrays when `chunks` are given ({}: those that it is stored in), loaded otherwise.
 
     Raises InputError when the file is absent, no NetCDF, another kind of product, or lacks a variable of the contract.
     """

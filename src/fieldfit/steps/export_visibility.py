@@ -36,8 +36,8 @@ TABLES = ("larsoft", "larndsim_npz", "photonlib_h5")
 
 def export_visibility(visibility: Path, calibration: Path | None, folder: Path, entry: Library) -> None:
     """Write the files of `entry.export` into `folder`: of the field at `calibration` where it is given, of that at `visibility` otherwise."""
-    found = open_product(visibility, "visibility")
-    calibrated = open_product(calibration, "calibration") if calibration else None
+    found = open_product(visibility, "visibility", chunks={})
+    calibrated = open_product(calibration, "calibration", chunks={}) if calibration else None
     own, disks = box_of(found, visibility), disks_of(found)
     path, source = (calibration, calibrated) if calibration and calibrated is not None else (visibility, found)
     field = field_of(source, path)

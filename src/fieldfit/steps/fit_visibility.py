@@ -1,50 +1,74 @@
-"""The library as a field: open, fit, write."""
+"""The library as a field: open, fit, write.
 
+The library may be larger than memory: its channels, masked voxels filled, are files in a scratch folder beside the output, and so are the
+field's values; both are written one channel at a time.
+"""
+
+import tempfile
 from pathlib import Path
 
-import dask.array as da
 import numpy as np
 import torch
 import xarray as xr
-from dask.delayed import delayed
+from numpy.typing import NDArray
 
 from fieldfit.bridge import describe
 from fieldfit.config import Library
-from fieldfit.experiments.dune.library import displaced_channels, fill_masked
-from fieldfit.experiments.dune.visibility_errors import METHODS, Errors, judged_fit
+from fieldfit.experiments.dune.hot_spots import displaced_channels
+from fieldfit.experiments.dune.mirrors import Volume
+from fieldfit.experiments.dune.neighbours import fill_masked
+from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, judged_fit
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks
+from fieldfit.io.channels import Disks
 from fieldfit.io.library import box_of, disks_of
 from fieldfit.io.optical.box import Box
-from fieldfit.io.products import open_product, product, write_product
+from fieldfit.io.products import by_channel, open_product, product, write_product
 from fieldfit.types import VoxelQuality
 
 PASSED_ON = ("component", "format", "convention", "quantum_efficiency", "counting", "photons_per_voxel", "box_lower_m", "box_upper_m", "findings")
-SLAB_VALUES = 8_000_000  # of the products held at a time
+SLAB_VALUES = 8_000_000  # of the field that are held at a time
 
 
 def fit_visibility(library: Path, output: Path, entry: Library) -> None:
     """Fit one field to the library at `library` and write it with the table and the baselines beside it."""
-    found = open_product(library, "library", chunks={"channel": 1})
+    found = open_product(library, "library", chunks={})
     box, disks = box_of(found, library), disks_of(found)
-    displaced, _ = displaced_channels(found.visibility.values, box, disks, entry.component)
+    displaced, _ = displaced_channels(lambda c: found.visibility[c].values, box, disks, entry.component)
     factor = [entry.component != "reflected" and c not in displaced for c in range(disks.count)]
     photons = float(found.attrs["photons_per_voxel"])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".fit-") as scratch:
+        read = spooled(found, disks.count, box, Path(scratch))
+        judged = judged_fit(read, box, disks, photons, factor, entry.fit, entry.seed, entry.device, symmetry=not displaced)
+        values = evaluated(judged.fitted.field, disks.count, box, Path(scratch))
+        _write(judged, read, values, found, box, disks, library, output, entry)
 
-    def read(channel: int) -> tuple[np.ndarray, np.ndarray]:
-        masked = found.quality_mask[channel].values == VoxelQuality.masked
-        return fill_masked(found.visibility[channel].values[None], masked[None])[0].astype(np.float32), masked
 
-    judged = judged_fit(read, box, disks, photons, factor, entry.fit, entry.seed, entry.device, symmetry=not displaced)
+def spooled(found: xr.Dataset, channels: int, box: Box, scratch: Path) -> Volume:
+    """channel -> (values, masked) (x, y, z), masked ones filled, from files: the fit reads each channel several times."""
+    shape = (channels, *box.divisions)
+    values, masked = (np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", kind, shape) for name, kind in (("filled", "f4"), ("masked", "?")))
+    for c in range(channels):
+        masked[c] = found.quality_mask[c].values == VoxelQuality.masked
+        values[c] = fill_masked(found.visibility[c].values, masked[c])
+    return lambda c: (values[c], masked[c])
+
+
+def _write(
+    judged: Judged, read: Volume, values: NDArray[np.float32], found: xr.Dataset, box: Box, disks: Disks, library: Path, output: Path, entry: Library
+) -> None:
     fitted, score = judged.fitted, judged.score
     weights, description = describe(fitted.field)
-    values, std = evaluated(fitted.field, judged.errors, found, box)
+    depth = judged.errors.depth(points_of(box, slice(None)))
     dataset = product(
         "visibility",
         {
-            "visibility": values,
-            "visibility_std": std,
-            "library_visibility": da.stack([da.from_delayed(delayed(read)(c)[0], box.divisions, np.float32) for c in range(disks.count)]),
+            "visibility": by_channel(lambda c: values[c], disks.count, box.divisions, np.float32),
+            "visibility_std": by_channel(
+                lambda c: judged.errors.std(depth, values[c].reshape(-1)).reshape(box.divisions), disks.count, box.divisions, np.float32
+            ),
+            "library_visibility": by_channel(lambda c: read(c)[0], disks.count, box.divisions, np.float32),
             "counting_std": found.counting_std.data,
             "quality_mask": found.quality_mask.data,
             "channel_position": disks.centre,
@@ -72,20 +96,21 @@ def fit_visibility(library: Path, output: Path, entry: Library) -> None:
     )
 
 
-def evaluated(field: VisibilityField, errors: Errors, found: xr.Dataset, box: Box) -> tuple[da.Array, da.Array]:
-    """(visibility, its std) (channel, x, y, z) at the voxels' centres, evaluated slab by slab as they are written."""
-    channels, (nx, ny, nz) = found.sizes["channel"], box.divisions
+def points_of(box: Box, planes: slice) -> NDArray[np.float64]:
+    """(voxel, 3) centres [m] of some planes of constant x, z fastest."""
+    x, y, z = box.centres()
+    return np.stack(np.meshgrid(x[planes], y, z, indexing="ij"), -1).reshape(-1, 3)
+
+
+def evaluated(field: VisibilityField, channels: int, box: Box, scratch: Path) -> NDArray[np.float32]:
+    """Visibility (channel, x, y, z) at the voxels' centres, in a file."""
+    nx, ny, nz = box.divisions
     thick = max(1, SLAB_VALUES // (channels * ny * nz))
-
-    def slab(first: int) -> np.ndarray:
-        axes = (box.centres()[0][first : first + thick], *box.centres()[1:])
-        points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    values = np.lib.format.open_memmap(scratch / "field.npy", "w+", "f4", (channels, nx, ny, nz))
+    device = next(field.parameters()).device
+    for first in range(0, nx, thick):
+        planes = slice(first, first + thick)
+        points = torch.tensor(points_of(box, planes), dtype=torch.float32, device=device)
         with torch.no_grad():
-            device = next(field.parameters()).device
-            value = in_chunks(field, torch.tensor(points, dtype=torch.float32, device=device)).cpu().numpy().astype(np.float64)
-        both = np.stack([value, errors.std(points, value)]).astype(np.float32)
-        return np.moveaxis(both, 2, 1).reshape(2, channels, len(axes[0]), ny, nz)
-
-    parts = [da.from_delayed(delayed(slab)(first), (2, channels, min(thick, nx - first), ny, nz), np.float32) for first in range(0, nx, thick)]
-    whole = da.concatenate(parts, axis=2)
-    return whole[0], whole[1]
+            values[:, planes] = in_chunks(field, points).T.reshape(channels, -1, ny, nz).cpu().numpy()
+    return values

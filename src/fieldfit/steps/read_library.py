@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from fieldfit.config import Library
-from fieldfit.experiments.dune.library import check_library
+from fieldfit.experiments.dune.library import Checked, check_library
 from fieldfit.io.channels import Disks, read_channels
 from fieldfit.io.optical.opening import open_library
 from fieldfit.io.optical.source import Source
 from fieldfit.io.optical.table import fill_table
-from fieldfit.io.products import product, write_product
+from fieldfit.io.products import by_channel, product, write_product
 from fieldfit.types import InputError
 from fieldfit.units import CM
 
-TABLE_BYTES = 4 * 2**30  # of memory; a larger table is made as a file beside the output
+TABLE_BYTES = 2 * 2**30  # of memory, half of what the rule asks for; a larger table is made as a file beside the output
 PLACE_TOLERANCE = 0.01  # m between a sensor in the channel file and in the library
 
 
@@ -29,17 +29,21 @@ def read_library(library: Path, channels: Path | None, output: Path, entry: Libr
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".table-") as scratch:
         table = fill_table(source, entry.quality, Path(scratch), TABLE_BYTES)
         photons = source.made if source.made is not None else entry.photons_per_voxel
-        checked = check_library(table.values, source.box, disks, photons, entry.component, entry.quality, table.bad, library, source.name_at)
-    findings = table.findings + placed + checked.findings
+        checked = check_library(table.values, source.box, disks, photons, entry.component, entry.quality, table.flags, library, source.name_at)
+        _write(checked, table.findings + placed + checked.findings, source, disks, [library, *([channels] if channels else [])], output, entry)
+
+
+def _write(checked: Checked, findings: tuple[str, ...], source: Source, disks: Disks, inputs: list[Path], output: Path, entry: Library) -> None:
+    """One channel at a time: the table may be larger than memory."""
     for finding in findings:
-        logging.warning("%s: %s", library, finding)
+        logging.warning("%s: %s", source.path, finding)
     x, y, z = source.box.centres()
     dataset = product(
         "library",
         {
-            "visibility": checked.values,
-            "counting_std": checked.std,
-            "quality_mask": checked.quality,
+            "visibility": by_channel(checked.values, source.channels, source.box.divisions, np.float32),
+            "counting_std": by_channel(checked.std, source.channels, source.box.divisions, np.float32),
+            "quality_mask": by_channel(lambda c: checked.quality[c], source.channels, source.box.divisions, np.int8),
             "channel_position": disks.centre,
             "channel_normal": disks.normal,
             "channel_radius": disks.radius,
@@ -56,7 +60,6 @@ def read_library(library: Path, channels: Path | None, output: Path, entry: Libr
         box_upper_m=" ".join(f"{v:.9g}" for v in source.box.upper),
         findings="\n".join(findings) or "none",
     )
-    inputs = [library, *([channels] if channels else [])]
     write_product(dataset, output, inputs, entry.model_dump(mode="json"), f"Optical library, {entry.component} light", "read_library")
 
 

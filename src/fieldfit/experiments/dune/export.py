@@ -17,8 +17,6 @@ from fieldfit.forward.visibility import in_chunks, voxel_mean
 from fieldfit.io.optical.box import Box
 from fieldfit.io.optical_export.table import Floats
 
-AT_ONCE = {"cpu": 100_000, "cuda": 4_000_000}  # values: on a CPU what its cache holds, on a GPU what keeps it busy
-
 Visibility = VisibilityField | CalibratedField
 
 
@@ -44,7 +42,7 @@ def planes_of(field: Visibility, box: Box, own: Box, device: torch.device) -> It
             total = torch.zeros(len(centres), channels, dtype=torch.float64, device=device)
             for shift in inner:
                 points = torch.tensor(centres + shift, dtype=torch.float32, device=device)
-                total += in_chunks(lambda p: voxel_mean(values, p, edges), points, max(1, AT_ONCE[device.type] // channels))
+                total += in_chunks(lambda p: voxel_mean(values, p, edges), points)
         yield (total / len(inner)).clamp(max=1).float().cpu().numpy().reshape(len(y), len(z), channels)
 
 

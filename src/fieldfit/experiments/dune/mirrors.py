@@ -117,11 +117,11 @@ def agreeing(mirrors: list[Mirror], read: Volume, photons: float) -> tuple[tuple
 
 
 def asymmetric_pairs(
-    values: NDArray[np.float32], used: NDArray[np.bool_], box: Box, disks: Disks, photons: float
+    values: Callable[[int], NDArray[np.float32]], used: Callable[[int], NDArray[np.bool_]], box: Box, disks: Disks, photons: float
 ) -> list[tuple[int, int, str, float]]:
     """Pairs of channels, the axis of the mirror, and by how much the second gets more light than the first, where that is no accident.
 
-    values, used (channel, x, y, z): only voxels that are used in both, one the mirror image of the other, are compared.
+    values, used (channel -> (x, y, z)): only voxels that are used in both, one the mirror image of the other, are compared.
     """
     found = []
     for mirror in mirrors_of(box, disks):
@@ -129,8 +129,8 @@ def asymmetric_pairs(
         for c, other in enumerate(mirror.image):
             if c >= other or len(axes) != 1:
                 continue
-            both = used[c] & mirror.flip(used[other])
-            one, two = float(values[c][both].sum()), float(mirror.flip(values[other])[both].sum())
+            both = used(c) & mirror.flip(used(other))
+            one, two = (float(np.sum(v, where=both, dtype=np.float64)) for v in (values(c), mirror.flip(values(other))))
             if one <= 0 or two <= 0:
                 continue
             more, sigma = two / one - 1, np.sqrt((1 / one + 1 / two) / photons)

@@ -88,7 +88,7 @@ def sampled(order: Tensor, read: Volume, box: Box, disks: Disks, photons: float,
     first = list(heads.first)
     sensors = Sensors(*(torch.tensor(a[first]) for a in (disks.centre, disks.normal, disks.radius)))
     edges = torch.tensor(box.pitch)
-    share = in_chunks(lambda x: voxel_mean(lambda p: solid_angle_share(sensors, p), x, edges).float(), points, 4096)
+    share = in_chunks(lambda x: voxel_mean(lambda p: solid_angle_share(sensors, p), x, edges).float(), points)
     share[:, [not factor[c] for c in first]] = 0
     weight = 1 / torch.tensor(heads.own)
     return Sample(order.to(device), *(t.to(device) for t in (points.float(), counts, made, share, weight)))

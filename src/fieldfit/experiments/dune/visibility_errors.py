@@ -26,6 +26,7 @@ from fieldfit.io.optical.box import Box
 QUANTILES = (0.0, 0.12, 0.25, 0.38, 0.5, 0.62, 0.75, 0.9, 0.97, 0.99, 1.0)  # of the visibility, that part the bins: finest near sensors
 DEPTHS = (1.0, 2.0, 4.0)  # voxels from the nearest face: a fit is freest at the rim
 LEAST_VALUES = 20  # held-out values that a decade needs to be reported
+ERROR_VALUES = 2_000_000  # (voxel, head) that tell the errors: several arrays of so many float64 are in memory
 METHODS = ("field", "trilinear", "nearest", "counting noise alone")
 
 Doubles = NDArray[np.float64]
@@ -39,7 +40,7 @@ class Table:
     squares: tuple[Doubles, ...]
 
     def at(self, log_v: Doubles, depth: NDArray[np.int64]) -> Doubles:
-        """Squared error (n, channel) of log_v (n, channel) at depths (n)."""
+        """Squared error of log_v (n) or (n, channel) at depths (n)."""
         found = np.empty_like(log_v)
         for k, (middles, squares) in enumerate(zip(self.middles, self.squares, strict=True)):
             found[depth == k] = np.interp(log_v[depth == k], middles, squares)
@@ -56,11 +57,11 @@ class Errors:
     upper: Doubles
     pitch: Doubles
 
-    def std(self, points: Doubles, value: Doubles) -> Doubles:
-        """Standard deviation of `value` (n, channel) at points (n, 3) [m]."""
-        log_v, depth = _log(value), self.depth(points)
-        std: Doubles = value * np.sqrt(self.noise.at(log_v, depth) + self.misfit.at(log_v, depth))
-        return std
+    def std(self, depth: NDArray[np.int64], value: NDArray[np.floating]) -> Doubles:
+        """Standard deviation of `value` (n) or (n, channel) at depths (n)."""
+        log_v = _log(value)
+        relative: Doubles = np.sqrt(self.noise.at(log_v, depth) + self.misfit.at(log_v, depth))
+        return value * relative
 
     def depth(self, points: Doubles) -> NDArray[np.int64]:
         """0 at the rim, then inwards: by the distance of points (n, 3) [m] from the nearest face in voxels."""
@@ -82,9 +83,11 @@ class Score:
 def errors_of(fitted: Fitted, box: Box) -> tuple[Errors, dict[str, str]]:
     """The error of a fit from its members' differences and from what each held out."""
     sample = fitted.sample
-    means = [_counts(fitted.field, member, sample).double().cpu().numpy() for member in range(len(fitted.rows))]
-    counts, made = (t.double().cpu().numpy() for t in (sample.counts, sample.photons))
-    points = sample.points.double().cpu().numpy()
+    step = max(1, sample.counts.numel() // ERROR_VALUES)  # rows are in random order
+    some = torch.arange(0, len(sample.points), step, device=sample.points.device)
+    means = [_counts(fitted.field, member, sample, some).double().cpu().numpy() for member in range(len(fitted.rows))]
+    counts, made = (t[some].double().cpu().numpy() for t in (sample.counts, sample.photons))
+    points = sample.points[some].double().cpu().numpy()
     mean = sum(means) / 2
     log_v, square = _log(mean / np.maximum(made, 1)), np.square((means[0] - means[1]) / (2 * np.maximum(mean, 1e-9)))
     corners = np.array(box.lower), np.array(box.upper), box.pitch
@@ -94,7 +97,8 @@ def errors_of(fitted: Fitted, box: Box) -> tuple[Errors, dict[str, str]]:
     # each voxel by the member that has not seen it
     m = np.full_like(mean, np.nan)
     for member, others in enumerate(fitted.rows[::-1]):
-        m[others.cpu().numpy()] = means[member][others.cpu().numpy()]
+        other = torch.isin(some, others).cpu().numpy()
+        m[other] = means[member][other]
     seen &= np.nan_to_num(m) > 1
     m = np.where(seen, m, 1.0)
     scatter = np.square(counts - m) / (m * (1 - np.minimum(m / np.maximum(made, 1), 0.999)))  # binomial
@@ -111,13 +115,12 @@ def errors_of(fitted: Fitted, box: Box) -> tuple[Errors, dict[str, str]]:
     return Errors(noise, misfit, *corners), told
 
 
-def _counts(field: VisibilityField, member: int, sample: Sample) -> Tensor:
-    rows = torch.arange(len(sample.points), device=sample.points.device)
+def _counts(field: VisibilityField, member: int, sample: Sample, rows: Tensor) -> Tensor:
     return in_chunks(lambda some: member_counts(field, member, sample, some), rows)
 
 
-def _log(value: Doubles) -> Doubles:
-    log_v: Doubles = np.log(np.maximum(value, 1e-12))
+def _log(value: NDArray[np.floating]) -> Doubles:
+    log_v: Doubles = np.log(np.maximum(value, 1e-12), dtype=np.float64)
     return log_v
 
 
@@ -208,7 +211,7 @@ def judged_fit(
 def predicted(field: VisibilityField, points: Tensor, box: Box) -> Tensor:
     """(n, channel) means over voxels around `points`: the solid angle by the Gauss rule, the rest at the centre."""
     edges = torch.tensor(box.pitch, dtype=points.dtype, device=points.device)
-    return in_chunks(lambda x: field.value(x, voxel_mean(field.geometric, x, edges)), points, 4096)
+    return in_chunks(lambda x: field.value(x, voxel_mean(field.geometric, x, edges)), points)
 
 
 def _relative(a: Doubles, b: Doubles) -> float:

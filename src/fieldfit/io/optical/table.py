@@ -20,21 +20,25 @@ from numpy.typing import NDArray
 from fieldfit.config import Quality
 from fieldfit.io.optical.quality import Faults, Tally, findings_of, judged, kinds_of, listed
 from fieldfit.io.optical.source import ROWS, Rows, Source
-from fieldfit.types import InputError
+from fieldfit.types import InputError, VoxelQuality
 
 EMPTY_LIMIT = 100  # values a row, above which a large header is not believed
 LARGE = 2e8  # values
 BAD = np.float32(-np.inf)  # stands in a table that is being filled for a value that cannot be used
-SPILLED = np.dtype([("voxel", np.int64), ("channel", np.int32), ("value", np.float32)])
 
 
 @dataclass(frozen=True)
 class Table:
-    """values (channel, x, y, z): NaN where the file has no row or a bad one; bad, the same shape: rows that cannot be used."""
+    """values (channel, x, y, z): NaN where the file has no row or a bad one; flags, the same shape: VoxelQuality, `masked` for a bad one."""
 
     values: NDArray[np.float32]
-    bad: NDArray[np.bool_]
+    flags: NDArray[np.int8]
     findings: tuple[str, ...]
+
+    @property
+    def bad(self) -> NDArray[np.bool_]:
+        """(channel, x, y, z) rows that cannot be used."""
+        return np.asarray(self.flags == VoxelQuality.masked)
 
 
 @dataclass
@@ -73,19 +77,19 @@ def fill_table(source: Source, quality: Quality, scratch: Path | None, most_byte
     faults = Faults()
     shape = (source.channels, source.box.voxels)
     if 4 * cells <= most_bytes:
-        values, bad = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+        values, flags = np.full(shape, np.nan, np.float32), np.zeros(shape, np.int8)
         block = _Block(values, 0)
         for seen in _checked(source, quality, faults):
             _place(block, seen, quality, faults, source)
     elif scratch is None:
         raise InputError(f"{source.path}: a table of {4 * cells / 1e9:.1f} GB, expected at most {most_bytes / 1e9:.1f} GB without a scratch folder")
     else:
-        values, bad = (np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", kind, shape) for name, kind in (("values", "f4"), ("bad", "?")))
+        values, flags = (np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", kind, shape) for name, kind in (("values", "f4"), ("flags", "i1")))
         _fill_by_groups(source, quality, faults, values, scratch, max(1, most_bytes // (4 * source.box.voxels)))
     findings = findings_of(faults, source, quality)
-    _settle(values, bad)
-    findings += _missing(values, bad, source, quality)
-    return Table(source.arranged(values), source.arranged(bad), (*source.notes, *findings))
+    _settle(values, flags)
+    findings += _missing(values, flags, source, quality)
+    return Table(source.arranged(values), source.arranged(flags), (*source.notes, *findings))
 
 
 def fill_times(source: Source, column: str) -> NDArray[np.float32]:
@@ -202,48 +206,53 @@ def _continued(last: int | None, index: NDArray[Any], rises: bool) -> int | None
 def _fill_by_groups(source: Source, quality: Quality, faults: Faults, values: NDArray[np.float32], scratch: Path, group: int) -> None:
     """Spill the rows once, a file for each group of channels, then arrange one group at a time."""
     firsts = range(0, source.channels, group)
+    index = np.int64 if group * source.box.voxels >= 2**31 else np.int32
+    spilled = np.dtype([("voxel", index), ("channel", np.int32), ("value", np.float32)])
     paths = [scratch / f"rows_{first}.bin" for first in firsts]
     with ExitStack() as stack:
         files = [stack.enter_context(open(path, "wb")) for path in paths]
         for seen in _checked(source, quality, faults):
-            number = seen.channel // group
-            for k in np.unique(number):
-                here = number == k
-                rows = np.empty(int(here.sum()), SPILLED)
-                rows["voxel"], rows["channel"], rows["value"] = seen.voxel[here], seen.channel[here], seen.value[here]
-                rows.tofile(files[k])
+            number = (seen.channel // group).astype(np.uint16)
+            order = np.argsort(number, kind="stable")
+            rows = np.empty(len(number), spilled)
+            rows["voxel"], rows["channel"], rows["value"] = seen.voxel[order], seen.channel[order], seen.value[order]
+            ends = np.cumsum(np.bincount(number, minlength=len(files)))
+            for file, part in zip(files, np.split(rows, ends[:-1]), strict=True):
+                part.tofile(file)
     for first, path in zip(firsts, paths, strict=True):
         block = _Block(np.full((min(group, source.channels - first), source.box.voxels), np.nan, np.float32), first)
-        with open(path, "rb") as file:
-            while len(rows := np.fromfile(file, SPILLED, ROWS)):
-                _place(block, _Seen(rows["voxel"], rows["channel"].astype(np.int64), rows["value"]), quality, faults, source)
+        with open(path, "rb") as written:
+            while len(rows := np.fromfile(written, spilled, ROWS)):
+                voxel, channel, value = (np.ascontiguousarray(rows[name]) for name in ("voxel", "channel", "value"))
+                _place(block, _Seen(voxel, channel.astype(index, copy=False), value), quality, faults, source)
         values[first : first + group] = block.values
         path.unlink()
 
 
-def _settle(values: NDArray[np.float32], bad: NDArray[np.bool_]) -> None:
-    """Bad values become NaN and are flagged."""
-    for line, flags in zip(values, bad, strict=True):
-        np.isneginf(line, out=flags)
-        line[flags] = np.nan
+def _settle(values: NDArray[np.float32], flags: NDArray[np.int8]) -> None:
+    """Bad values become NaN; these and absent ones are flagged."""
+    for line, flag in zip(values, flags, strict=True):
+        bad = line == BAD
+        flag[np.isnan(line)] = VoxelQuality.absent
+        flag[bad], line[bad] = VoxelQuality.masked, np.nan
 
 
-def _missing(values: NDArray[np.float32], bad: NDArray[np.bool_], source: Source, quality: Quality) -> list[str]:
+def _missing(values: NDArray[np.float32], flags: NDArray[np.int8], source: Source, quality: Quality) -> list[str]:
     """Channels without light and voxels without a row, as the policies say."""
     dark: list[int] = []
     padded: list[int] = []
     unknown, first = 0, ""
-    for c, (line, flags) in enumerate(zip(values, bad, strict=True)):
-        absent = np.isnan(line) & ~flags
-        if not np.fmax.reduce(line) > 0 and not flags.any():
+    for c, (line, flag) in enumerate(zip(values, flags, strict=True)):
+        absent = flag == VoxelQuality.absent
+        if not np.fmax.reduce(line) > 0 and not (flag == VoxelQuality.masked).any():
             (dark if absent.all() else padded).append(c)
             if quality.missing_channels == "mask":
-                flags[:], line[:] = True, np.nan
+                flag[:], line[:] = VoxelQuality.masked, np.nan
         elif source.absent == "unknown" and absent.any():
             unknown += int(absent.sum())
             first = first or source.name_of(int(np.argmax(absent)), c)
             if quality.holes == "mask":
-                flags |= absent
+                flag[absent] = VoxelQuality.masked
     found = []
     for channels, what in ((dark, "no row"), (padded, "nothing but zeros")):
         if channels:
