@@ -45,7 +45,7 @@ def test_photons_that_agree_are_shared_and_none_is_counted_twice() -> None:
     assert len(kept) == 4 and all("agree" in line for line in told)
     heads = heads_of(kept)
     assert heads.head == (0, 0, 0, 0, 1) and heads.first == (0, 4) and heads.own == (1, 4)
-    total, count = pooled(heads, 0, reader(values))
+    total, count = pooled(heads, 0, reader(values), 1.0)
     expected = values[0] + values[1][:, ::-1] + values[2][:, :, ::-1] + values[3][:, ::-1, ::-1]
     assert np.allclose(total, expected) and (count == 4).all()
     for channel in (1, 2, 3):  # what the head holds is what each channel sees from its mirrored place
@@ -56,7 +56,7 @@ def test_photons_that_agree_are_shared_and_none_is_counted_twice() -> None:
 def test_masked_voxels_are_left_out_of_the_pool() -> None:
     values, masked = counted(), np.zeros((5, *BOX.divisions), bool)
     masked[1, 2, 3, 4] = True
-    total, count = pooled(heads_of(tuple(mirrors_of(BOX, DISKS))), 0, reader(values, masked))
+    total, count = pooled(heads_of(tuple(mirrors_of(BOX, DISKS))), 0, reader(values, masked), 1.0)
     assert count[2, 4, 4] == 3 and count.sum() == 4 * count.size - 1
     assert total[2, 4, 4] == pytest.approx(values[0, 2, 4, 4] + values[2, 2, 4, 4] + values[3, 2, 3, 4])
 

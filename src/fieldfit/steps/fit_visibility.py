@@ -36,7 +36,7 @@ def fit_visibility(library: Path, output: Path, entry: Library) -> None:
     box, disks = box_of(found, library), disks_of(found)
     displaced, _ = displaced_channels(lambda c: found.visibility[c].values, box, disks, entry.component)
     factor = [entry.component != "reflected" and c not in displaced for c in range(disks.count)]
-    photons = float(found.attrs["photons_per_voxel"])
+    photons = found.photons_made.values.astype(np.float64) if "photons_made" in found else float(found.attrs["photons_per_voxel"])
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".fit-") as scratch:
         read = spooled(found, disks.count, box, Path(scratch))

@@ -24,6 +24,7 @@ ASYMMETRY = 0.02  # relative difference of the whole light of two images, from w
 ASYMMETRY_SIGMA = 5.0  # ... counting deviations of it
 
 Volume = Callable[[int], tuple[NDArray[np.floating], NDArray[np.bool_]]]  # channel -> (values, masked) (x, y, z)
+Made = float | NDArray[np.float64]  # photons made in every voxel, or in each (x, y, z)
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,8 @@ def heads_of(mirrors: tuple[Mirror, ...]) -> Heads:
     return Heads(tuple(head), tuple(sign), tuple(first), mirrors, tuple(own))
 
 
-def pooled(heads: Heads, h: int, read: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(sum of the values, how many there are) (x, y, z) of a head's channels, as its first channel sees them; masked ones left out."""
+def pooled(heads: Heads, h: int, read: Volume, photons: Made) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(photons detected, photons made) (x, y, z) of a head's channels, as its first channel sees them; masked values left out."""
     parts = [(mirror, *read(mirror.image[heads.first[h]])) for mirror in heads.mirrors]
-    total = sum(np.where(mirror.flip(masked), 0.0, mirror.flip(values)) for mirror, values, masked in parts)
-    count = sum((~mirror.flip(masked)).astype(np.float64) for mirror, _, masked in parts)
-    return np.asarray(total), np.asarray(count)
+    made = [mirror.flip(np.where(masked, 0.0, photons)) for mirror, _, masked in parts]
+    return np.asarray(sum(n * mirror.flip(values) for n, (mirror, values, _) in zip(made, parts, strict=True))), np.asarray(sum(made))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fieldfit.config import VisibilityFit
-from fieldfit.experiments.dune.mirrors import Heads, Volume, pooled
+from fieldfit.experiments.dune.mirrors import Heads, Made, Volume, pooled
 from fieldfit.fields.visibility import OMEGA, VisibilityField
 from fieldfit.fitting.fit import Schedule, device_of, fit, generator_of
 from fieldfit.forward.visibility import expected_counts, in_chunks, voxel_mean
@@ -59,11 +59,12 @@ class Fitted:
 
 
 def fit_library(
-    read: Volume, box: Box, disks: Disks, photons: float, factor: list[bool], heads: Heads, settings: VisibilityFit, seed: int, device: str
+    read: Volume, box: Box, disks: Disks, photons: Made, factor: list[bool], heads: Heads, settings: VisibilityFit, seed: int, device: str
 ) -> Fitted:
     """Fit one field to a library.
 
-    read(channel): (values, masked) (x, y, z), masked ones filled; photons: a voxel; factor: for which channels the sensor's solid angle is used.
+    read(channel): (values, masked) (x, y, z), masked ones filled; photons: made in every voxel, or in each (x, y, z);
+    factor: for which channels the sensor's solid angle is used.
     """
     machine = device_of(device)
     generator = generator_of(seed)
@@ -77,14 +78,13 @@ def fit_library(
     return Fitted(field, sample, parts, held, np.stack([loss for loss, _ in results], 1), tuple(step for _, step in results))
 
 
-def sampled(order: Tensor, read: Volume, box: Box, disks: Disks, photons: float, factor: list[bool], heads: Heads, device: torch.device) -> Sample:
+def sampled(order: Tensor, read: Volume, box: Box, disks: Disks, photons: Made, factor: list[bool], heads: Heads, device: torch.device) -> Sample:
     """The voxels numbered `order`, of all heads."""
     place = np.unravel_index(order.numpy(), box.divisions)
     points = torch.tensor(np.stack([centres[k] for centres, k in zip(box.centres(), place, strict=True)], 1), dtype=torch.float64)
     counts, made = (torch.empty(len(order), len(heads.first)) for _ in range(2))
     for h in range(len(heads.first)):
-        total, contributions = pooled(heads, h, read)
-        counts[:, h], made[:, h] = (torch.from_numpy(photons * a[place]).float() for a in (total, contributions))
+        counts[:, h], made[:, h] = (torch.from_numpy(part[place]).float() for part in pooled(heads, h, read, photons))
     first = list(heads.first)
     sensors = Sensors(*(torch.tensor(a[first]) for a in (disks.centre, disks.normal, disks.radius)))
     edges = torch.tensor(box.pitch)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fieldfit.config import VisibilityFit
-from fieldfit.experiments.dune.mirrors import Mirror, Volume, agreeing, heads_of, mirrors_of
+from fieldfit.experiments.dune.mirrors import Made, Mirror, Volume, agreeing, heads_of, mirrors_of
 from fieldfit.experiments.dune.visibility import Fitted, Sample, fit_library, member_counts
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks, voxel_mean
@@ -150,7 +150,7 @@ def _range(table: Table) -> str:
 
 
 @torch.no_grad()
-def score_of(fitted: Fitted, read: Volume, box: Box, photons: float) -> Score:
+def score_of(fitted: Fitted, read: Volume, box: Box, photons: Made) -> Score:
     """(relative_error, bias) (method, decade) on the voxels that no member has seen, their counting noise in.
 
     The decade is that of the field's value, so that the table's noise does not sort itself. Trilinear is the mean of the opposite
@@ -164,12 +164,13 @@ def score_of(fitted: Fitted, read: Volume, box: Box, photons: float) -> Score:
     aside = aside.reshape(box.divisions)
     mean = predicted(field, sample.points[held], box).double().cpu().numpy()
     generator = np.random.default_rng(0)
+    made = np.maximum(np.broadcast_to(photons, box.divisions).ravel()[voxel], 1.0)
     columns = []
     for c in range(mean.shape[1]):
         values, masked = read(c)
         trilinear, nearest = _neighbours(np.where(aside | masked, np.nan, values), voxel)
         p, v = mean[:, c], np.asarray(values, np.float64).ravel()[voxel]
-        drawn = generator.poisson(photons * p) / photons
+        drawn = generator.poisson(made * p) / made
         keep = np.isfinite(trilinear) & ~masked.ravel()[voxel]
         columns.append(np.stack([p, trilinear, nearest, p, v, v, v, drawn])[:, keep])
     table = np.concatenate(columns, 1) if columns else np.zeros((8, 0))
@@ -197,11 +198,13 @@ class Judged:
 
 
 def judged_fit(
-    read: Volume, box: Box, disks: Disks, photons: float, factor: list[bool], settings: VisibilityFit, seed: int, device: str, symmetry: bool = True
+    read: Volume, box: Box, disks: Disks, photons: Made, factor: list[bool], settings: VisibilityFit, seed: int, device: str, symmetry: bool = True
 ) -> Judged:
     """Share what mirrors share (where `symmetry` allows it), fit, and judge; the arguments are those of `visibility.fit_library`."""
-    alone = Mirror((1, 1, 1), tuple(range(disks.count)))
-    mirrors, told = agreeing(mirrors_of(box, disks) if symmetry and settings.symmetry == "auto" else [alone], read, photons)
+    mirrors: tuple[Mirror, ...] = (Mirror((1, 1, 1), tuple(range(disks.count))),)
+    told: list[str] = []
+    if symmetry and settings.symmetry == "auto" and not isinstance(photons, np.ndarray):  # counts of unequal voxels are not compared
+        mirrors, told = agreeing(mirrors_of(box, disks), read, photons)
     fitted = fit_library(read, box, disks, photons, factor, heads_of(mirrors), settings, seed, device)
     errors, noise = errors_of(fitted, box)
     score = score_of(fitted, read, box, photons)
