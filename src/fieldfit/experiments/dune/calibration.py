@@ -46,6 +46,7 @@ STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of the prior on the correction
 DRIFTS = tuple(math.exp(k) for k in torch.linspace(math.log(1e-3), math.log(0.5), 14).tolist())  # std of the drifts, that the evidence chooses from
 FOLDS = 5
 PASSES = 5
+SLACK = 1.0  # of chi-square, in which strengths are as good as each other
 SETTLED = 3  # last passes, in which no channel begins to saturate
 
 
@@ -56,13 +57,14 @@ def calibrate(
     track: Int[Tensor, "point"],
     measured: Float[Tensor, "track channel"],
     used: int,
-    degree: int = 3,
+    degree: int = 5,
     run: Int[Tensor, "track"] | None = None,
     ceiling: Float[Tensor, "channel"] | None = None,
 ) -> Calibration:
     """Calibrate `base` on the first `used` tracks; the rest are only predicted.
 
-    run: 0, 1, ... of each track (None: all of one); ceiling: known levels of saturation [pe], NaN where there is none.
+    track: which one each point belongs to, in order; degree: of the box terms, so high that the errors of what tracks do not tell are in the
+    map's; run: 0, 1, ... of each track (None: all of one); ceiling: known levels of saturation [pe], NaN where there is none.
     """
     with torch.no_grad():
         field = CalibratedField(base.settings(), degree)
@@ -135,8 +137,12 @@ def cross_validated(
     state: State,
     strengths: Strengths,
 ) -> Strengths:
-    """Strengths of the correction with the smallest chi-square on left-out folds of the fitted tracks, the model taken as linear around `state`."""
-    best, least = strengths, math.inf
+    """Strengths of the correction that predict left-out folds of the fitted tracks, the model taken as linear around `state`.
+
+    Of those whose chi-square is not worse than the smallest by more than SLACK, the weakest tie: few tracks cannot tell, and a map held
+    close to the simulation without need would have too small an error.
+    """
+    found = []
     for shared, own in itertools.product(STRENGTHS, STRENGTHS):
         if own > shared:  # a channel of its own is not freer than all together
             continue
@@ -144,12 +150,12 @@ def cross_validated(
         there = prior(tried, state)
         for k in range(FOLDS):
             kept = [fold for i, fold in enumerate(folds) if i != k]
-            found = posterior_of(sum(kept[1:], kept[0]), there, state.shared, state.own)
-            step = found.shared - state.shared, found.own - state.own
+            fit = posterior_of(sum(kept[1:], kept[0]), there, state.shared, state.own)
+            step = fit.shared - state.shared, fit.own - state.own
             for c in where(~state.dead):
                 by_shared, by_own = derivatives(slopes[c][k::FOLDS], run[k::FOLDS], state.runs)
                 left = residual[k::FOLDS, c] - by_shared @ step[0] - by_own @ step[1][c]
                 chi2 += float((weight[k::FOLDS, c] * left.square()).sum())
-        if chi2 < least:
-            best, least = tried, chi2
-    return best
+        found.append((chi2, tried))
+    least = min(chi2 for chi2, _ in found)
+    return max((tried for chi2, tried in found if chi2 <= least + SLACK), key=lambda tried: (tried.own, tried.shared))
