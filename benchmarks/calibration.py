@@ -28,7 +28,7 @@ from fieldfit.io.products import open_product
 from fieldfit.io.tracks import read_tracks
 
 NOMINAL = 0.03  # efficiency that a data sheet would say
-RATES = (3e-5, 1e-4)  # of the published recipe: Adam
+RATES = (1e-4, 3e-4, 1e-3)  # of the published recipe: Adam
 BATCH = 25  # tracks
 FEW = (20, 50, 100, 200)
 
