@@ -54,8 +54,11 @@ def main(results: Path, points: Path, truth: Path) -> None:
     live, efficiency = calibration.dead.values == 0, calibration.efficiency.values
     table = np.moveaxis(visibility.library_visibility.values, 0, -1) * efficiency
     fitted = np.moveaxis(calibration.visibility_calibrated.values, 0, -1).reshape(len(voxels), -1).astype(np.float64)
-    std = calibration.get("visibility_calibrated_std", visibility.visibility_std * (calibration.visibility_calibrated / visibility.visibility))
-    relative = np.moveaxis((std / calibration.visibility_calibrated.where(calibration.visibility_calibrated > 0)).fillna(0).values, 0, -1)
+    relative = np.moveaxis(
+        (calibration.visibility_calibrated_std / calibration.visibility_calibrated.where(calibration.visibility_calibrated > 0)).fillna(0).values,
+        0,
+        -1,
+    )
     spread = RegularGridInterpolator(axes, relative, method="nearest", bounds_error=False, fill_value=None)
     field, gradient = (load(results / "calibration.nc") for load in (fieldfit.load_field, fieldfit.load_gradient))
     light = Light(lambda x: field(x).astype(np.float64), lambda x: gradient(x).astype(np.float64), spread, lower, upper, live)

@@ -72,6 +72,12 @@ def tracks(path: Path, **changes: Any) -> Path:
 def test_tracks_come_in_metres(tmp_path: Path) -> None:
     found = read_tracks(tracks(tmp_path / "t.h5"), 3, BOX)
     assert found.count == 2 and np.allclose(found.point, 0.5)
+    assert found.run.tolist() == [0, 0] and np.isnan(found.ceiling).all()
+
+
+def test_runs_and_ceilings_are_taken_where_they_are(tmp_path: Path) -> None:
+    found = read_tracks(tracks(tmp_path / "t.h5", run=np.array([7, 9]), saturation_pe=np.array([np.nan, 100.0, np.nan])), 3, BOX)
+    assert found.run.tolist() == [7, 9] and found.ceiling[1] == 100 and np.isnan(found.ceiling[[0, 2]]).all()
 
 
 @pytest.mark.parametrize(
@@ -88,6 +94,11 @@ def test_tracks_come_in_metres(tmp_path: Path) -> None:
         ({"point_photons": np.array([1, 1, -1, 1, 1.0])}, "point_photons are not finite or negative .first in track 1"),
         ({"pe_measured": np.zeros((2, 3))}, "holds no light at all"),
         ({"pe_measured": np.array([[b"a"] * 3] * 2)}, "expected numbers"),
+        ({"run": np.array([7])}, r"run has shape \(1,\), expected \(2,\), \(track\)"),
+        ({"run": np.array([7, 7.5])}, "run of track 1 is 7.5, expected a whole number"),
+        ({"run": np.array([b"a", b"b"])}, "dataset 'run' holds .*expected numbers"),
+        ({"saturation_pe": np.ones(2)}, r"saturation_pe has shape \(2,\), expected \(3,\), \(channel\)"),
+        ({"saturation_pe": np.array([1.0, np.nan, 0.0])}, "saturation_pe of channel 2 is 0.0, expected a positive number or NaN"),
     ],
 )
 def test_a_bad_track_file_is_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -75,6 +75,22 @@ def test_the_calibration_finds_the_dead_channel_and_the_efficiencies(made: Path)
     alive = truth > 0
     assert np.abs(calibration.efficiency.values[alive] / truth[alive] - 1).max() < 0.35  # few photons; the map takes the rest
     assert int(calibration.track_used.sum()) == 12 * 5 // 7
+    assert np.array_equal(calibration.efficiency_run.values, calibration.efficiency.values[None]) and calibration.run.values.tolist() == [0]
+    assert np.isnan(calibration.saturation_pe).all() and float(calibration.track_weight.min()) >= 0
+    std = (calibration.visibility_calibrated_std / calibration.visibility_calibrated)[np.flatnonzero(alive)]
+    assert 0 < float(std.min()) and float(std.max()) < 2 and (calibration.visibility_calibrated_std[np.flatnonzero(~alive)] == 0).all()
+
+
+def test_runs_and_their_numbers_are_kept(made: Path, tmp_path: Path) -> None:
+    with h5py.File(made / "tracks.h5") as source, h5py.File(tmp_path / "t.h5", "w") as other:
+        for name in source:
+            other[name] = source[name][()]
+        other["run"] = np.repeat([41, 40, 45], 4)
+    calibrate_visibility(made / "visibility.nc", tmp_path / "t.h5", tmp_path / "calibration.nc", entry_in(made))
+    found = xr.open_dataset(tmp_path / "calibration.nc")
+    assert found.run.values.tolist() == [40, 41, 45] and found.track_run.values.tolist() == [41] * 4 + [40] * 4 + [45] * 4
+    assert found.efficiency_run.shape == (3, 8) and "3 runs" in found.attrs["drift"]
+    assert (found.efficiency_run_std.sel(run=45) >= found.efficiency_std * 0.99).all()  # no track of that run was fitted
 
 
 def test_the_report_has_its_pictures(made: Path) -> None:

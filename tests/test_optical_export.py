@@ -90,10 +90,15 @@ def products(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_product(dataset, folder / "visibility.nc", [], {}, "Visibility", "test")
     weights, field = describe(calibrated())
     light = {"track_pe_measured": np.zeros((1, 3)), "track_pe_predicted": np.zeros((1, 3)), "track_used": np.array([True])}
+    light |= {"track_weight": np.ones(1), "track_run": np.zeros(1, int)}
     values = {
         "efficiency": EFFICIENCY,
         "efficiency_std": EFFICIENCY / 10,
+        "efficiency_run": EFFICIENCY[None],
+        "efficiency_run_std": EFFICIENCY[None] / 10,
+        "saturation_pe": np.full(len(EFFICIENCY), np.nan),
         "visibility_calibrated": np.zeros(shape, np.float32),
+        "visibility_calibrated_std": np.zeros(shape, np.float32),
         "dead": EFFICIENCY == 0,
         "channel_position": np.array(CENTRE),
     }

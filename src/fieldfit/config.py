@@ -441,7 +441,11 @@ class Library(Entry):
         "bottom_up", description="where the y index of `larndsim_npz` begins: bottom_up since November 2025, top_down before"
     )
     quality: Quality = Field(default_factory=Quality, description="what becomes of each kind of finding: error, mask or accept")
-    tracks: Path | None = Field(None, description="HDF5 with measured tracks: calibrate on them")
+    tracks: Path | None = Field(
+        None,
+        description="HDF5 with measured tracks, on which to calibrate: point_cm, point_offset, point_photons, pe_measured, "
+        "and, where they are known, run (of each track) and saturation_pe (of each channel)",
+    )
     fit_tracks: int | None = Field(None, ge=1, description="how many tracks, from the first, are fitted; the rest are held out (default: 5 of 7)")
     flashes: Path | None = Field(None, description="HDF5 with measured flashes: find their positions and charges")
     fit: VisibilityFit = Field(default_factory=VisibilityFit, description="visibility fit")

@@ -4,8 +4,8 @@
 
 phi_b: products of Legendre polynomials over the box, total degree 1 to `degree`, shared by all channels (w) and each channel's own (u).
 psi_k: distance to the sensor, its square, and the cosine at which it is seen: what another absorption length, scattering length or
-acceptance changes first. gauge_c makes the mean of delta_c over the light of the fitted tracks zero, so that eff_c is measured light
-over simulated light.
+acceptance changes first; the share of the light that comes straight to the sensor, and its square: what other reflectivities change.
+gauge: a constant that says which part of a common factor is efficiency (`experiments.dune.calibration`).
 """
 
 import itertools
@@ -19,7 +19,7 @@ from fieldfit.fields.field import Field
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.geometry.sensors import Sensors, offsets
 
-SENSOR_TERMS = 3
+SENSOR_TERMS = 5
 
 
 def degrees(degree: int) -> list[tuple[int, int, int]]:
@@ -37,11 +37,11 @@ def box_terms(points: Float[Tensor, "n 3"], centre: Tensor, half: Tensor, degree
     return torch.stack([legendre[i][:, 0] * legendre[j][:, 1] * legendre[k][:, 2] for i, j, k in degrees(degree)], 1)
 
 
-def sensor_terms(points: Float[Tensor, "n 3"], sensors: Sensors, scale: float) -> Float[Tensor, "n channel 3"]:
-    """psi: distance / scale, its square, and the cosine between the sensor's normal and the way to the point."""
+def sensor_terms(points: Float[Tensor, "n 3"], sensors: Sensors, scale: float, direct: Float[Tensor, "n channel"]) -> Float[Tensor, "n channel 5"]:
+    """psi: distance / scale, its square, the cosine between the sensor's normal and the way to the point; share of direct light, its square."""
     height, distance = offsets(sensors, points)
     d = distance / scale
-    return torch.stack([d, d.square(), height / distance.clamp(min=1e-6)], -1)
+    return torch.stack([d, d.square(), height / distance.clamp(min=1e-6), direct, direct.square()], -1)
 
 
 class CalibratedField(Field):
@@ -61,21 +61,24 @@ class CalibratedField(Field):
         self.own = torch.nn.Parameter(torch.zeros(channels, terms))
         self.sensor = torch.nn.Parameter(torch.zeros(SENSOR_TERMS))
 
-    def terms(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 3"]]:
-        """(phi, psi) of the module's equation."""
+    def light(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n channel"], Float[Tensor, "n channel"]]:
+        """(v of the simulation, share of it that is direct light)."""
+        v = self.base(points)
+        return v, 1 - self.base.value(points, torch.zeros_like(v)) / v
+
+    def terms(self, points: Float[Tensor, "n 3"], direct: Float[Tensor, "n channel"]) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 5"]]:
+        """(phi, psi) of the module's equation; direct: share of direct light."""
         box = [torch.tensor(edge, dtype=points.dtype, device=points.device) for edge in self.box]
         sensors = self.base.sensors
         there = Sensors(*(t.to(points) for t in (sensors.centre, sensors.normal, sensors.radius)))
-        return box_terms(points, box[0], box[1], self.degree), sensor_terms(points, there, max(self.box[1]))
-
-    def correction(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
-        """delta of the module's equation."""
-        phi, psi = self.terms(points)
-        return phi @ (self.shared + self.own).T + psi @ self.sensor - self.gauge
+        return box_terms(points, box[0], box[1], self.degree), sensor_terms(points, there, max(self.box[1]), direct)
 
     def arriving(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
         """v exp(delta): the light that arrives at a channel, of a dead one too."""
-        values: Tensor = self.base(points) * self.correction(points).exp()
+        v, direct = self.light(points)
+        phi, psi = self.terms(points, direct)
+        delta = phi @ (self.shared + self.own).T + psi @ self.sensor - self.gauge
+        values: Tensor = v * delta.exp()
         return values
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:

@@ -1,4 +1,8 @@
-"""Measured tracks: an HDF5 file with the points of each track, the photons made at them, and the photo-electrons of each channel."""
+"""Measured tracks: an HDF5 file with the points of each track, the photons made at them, and the photo-electrons of each channel.
+
+A point source is a track of one point. Two datasets may be there: `run`, the number of the run of each track, whose efficiencies may
+drift; `saturation_pe`, the reading of each channel that is its ceiling, NaN where there is none or it is not known.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +16,21 @@ from fieldfit.types import InputError, nearest
 from fieldfit.units import CM
 
 SHAPES = {"point_cm": "(point, 3)", "point_offset": "(track + 1)", "point_photons": "(point)", "pe_measured": "(track, channel)"}
+OPTIONAL = {"run": "(track)", "saturation_pe": "(channel)"}
 OUTSIDE_SLACK = 1e-4  # m: points on a face of the box may be rounded outwards
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """point (point, 3) [m]; photons (point); offset (track + 1): where each track's points begin and end; measured (track, channel) [pe]."""
+    """point (point, 3) [m]; photons (point); offset (track + 1): where each track's points begin and end; measured (track, channel) [pe];
+    run (track): 0 for all where the file has none; ceiling (channel) [pe], NaN where it is not given."""
 
     point: NDArray[np.float64]
     photons: NDArray[np.float64]
     offset: NDArray[np.int64]
     measured: NDArray[np.float64]
+    run: NDArray[np.int64]
+    ceiling: NDArray[np.float64]
 
     @property
     def count(self) -> int:
@@ -33,24 +41,26 @@ def read_tracks(path: Path, channels: int, box: Box) -> Tracks:
     """The tracks at `path`.
 
     Raises InputError naming the dataset and the first bad track when one is missing, has another shape, offsets do not fit the points,
-    a value is not finite, photons are negative, or a point lies outside the box.
+    a value is not finite, photons are negative, a run is no whole number, a ceiling not positive, or a point lies outside the box.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected measured tracks (HDF5)")
     try:
         with h5py.File(path, "r") as file:
-            for name in SHAPES:
+            names = [*SHAPES, *(name for name in OPTIONAL if name in file)]
+            for name in names:
                 if name not in file or not isinstance(file[name], h5py.Dataset):
                     raise InputError(f"{path}: dataset '{name}' is missing, expected {', '.join(SHAPES)}{nearest(name, list(file))}")
                 if file[name].dtype.kind not in "iuf":
                     raise InputError(f"{path}: dataset '{name}' holds {file[name].dtype}, expected numbers")
-            found = {name: np.asarray(file[name][()]) for name in SHAPES}
+            found = {name: np.asarray(file[name][()]) for name in names}
     except OSError as error:
         raise InputError(f"{path}: cannot be read as HDF5 ({error}), expected measured tracks") from None
     point, photons, measured = (np.asarray(found[name], np.float64) for name in ("point_cm", "point_photons", "pe_measured"))
     offset = found["point_offset"].astype(np.int64)
     _check_shapes(path, point, photons, measured, offset, channels)
+    run, ceiling = _checked_options(path, found.get("run"), found.get("saturation_pe"), *measured.shape)
     _check_offsets(path, offset, len(point))
     track = np.searchsorted(offset, np.arange(len(point)), side="right") - 1
     _check_values(path, point, photons, measured, track)
@@ -62,7 +72,7 @@ def read_tracks(path: Path, channels: int, box: Box) -> Tracks:
             f"{path}: {int((~inside).sum())} of {len(point)} points lie outside the library's box {low} to {high} cm "
             f"(first: track {track[k]} at {np.round(point[k], 3).tolist()} cm), expected all inside"
         )
-    return Tracks(point * CM, photons, offset, measured)
+    return Tracks(point * CM, photons, offset, measured, run, ceiling)
 
 
 def _check_shapes(
@@ -77,6 +87,24 @@ def _check_shapes(
             raise InputError(f"{path}: {name} has shape {found[name]}, expected {shape}, {SHAPES[name]}")
     if not len(measured):
         raise InputError(f"{path}: no tracks, expected at least one")
+
+
+def _checked_options(
+    path: Path, run: NDArray | None, ceiling: NDArray | None, tracks: int, channels: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(run, ceiling), filled in where the file has none."""
+    run = np.zeros(tracks, np.int64) if run is None else run
+    ceiling = np.full(channels, np.nan) if ceiling is None else ceiling.astype(np.float64)
+    for name, values, size in (("run", run, tracks), ("saturation_pe", ceiling, channels)):
+        if values.shape != (size,):
+            raise InputError(f"{path}: {name} has shape {values.shape}, expected ({size},), {OPTIONAL[name]}")
+    broken = ~(np.isfinite(run) & (run == np.round(run)) & (np.abs(run) < 2**31))
+    if broken.any():
+        raise InputError(f"{path}: run of track {int(np.argmax(broken))} is {run[np.argmax(broken)]}, expected a whole number below 2^31")
+    low = ceiling <= 0
+    if low.any():
+        raise InputError(f"{path}: saturation_pe of channel {int(np.argmax(low))} is {ceiling[np.argmax(low)]}, expected a positive number or NaN")
+    return run.astype(np.int64), ceiling
 
 
 def _check_offsets(path: Path, offset: NDArray[np.int64], points: int) -> None:

@@ -26,11 +26,12 @@ def match_flashes(visibility: Path, calibration: Path | None, flashes: Path, out
     box, disks = box_of(found, visibility), disks_of(found)
     counts = read_flashes(flashes, disks.count)
     live = np.ones(disks.count, bool)
-    path, table = visibility, found.visibility.values
+    path, table, std = visibility, found.visibility.values, found.visibility_std.values
     if calibration is not None:
         measured = open_product(calibration, "calibration")
-        path, table, live = calibration, measured.visibility_calibrated.values, measured.dead.values == 0
-    relative = np.moveaxis(found.visibility_std.values / np.maximum(found.visibility.values, 1e-12), 0, -1)
+        path, table, std = calibration, measured.visibility_calibrated.values, measured.visibility_calibrated_std.values
+        live = measured.dead.values == 0
+    relative = np.moveaxis(np.where(table > 0, std, 0) / np.where(table > 0, table, 1), 0, -1)
     spread = RegularGridInterpolator(box.centres(), relative, method="nearest", bounds_error=False, fill_value=None)
     values, slopes = load_field(path), load_gradient(path)
     light = Light(

@@ -57,29 +57,31 @@ def network(told, w, member, x):
     return h @ w[f"layers.{last}.weight"].T + w[f"layers.{last}.bias"]
 
 
-def correction(told, w, x):
-    """delta: Legendre products over the box, distance and cosine to the sensor."""
+def correction(told, w, x, f):
+    """delta: Legendre products over the box, distance and cosine to the sensor; f: share of direct light."""
     u, degree, (height, square) = (x - told["box_centre"]) / told["box_half"], told["degree"], offsets(told, x)
     P = [np.ones_like(u), u]
     for n in range(1, degree):
         P.append(((2 * n + 1) * u * P[n] - n * P[n - 1]) / (n + 1))
     powers = sorted((d for d in itertools.product(range(degree + 1), repeat=3) if 1 <= sum(d) <= degree), key=lambda d: (sum(d), d))
     phi = np.stack([P[i][:, 0] * P[j][:, 1] * P[k][:, 2] for i, j, k in powers], -1)
-    d, (k0, k1, k2) = np.sqrt(square), w["sensor"]
-    near = d / max(told["box_half"])
-    return phi @ (w["shared"] + w["own"]).T + k0 * near + k1 * near**2 + k2 * height / np.where(d.real > 1e-6, d, 1e-6) - w["gauge"]
+    d = np.sqrt(square)
+    near, cosine = d / max(told["box_half"]), height / np.where(d.real > 1e-6, d, 1e-6)
+    psi = np.stack([near, near**2, cosine, f, f**2], -1)
+    return phi @ (w["shared"] + w["own"]).T + psi @ w["sensor"] - w["gauge"]
 
 
 def visibility(told, w, x):
     """v, or w of a calibration: (n, channel) at x (n, 3) [m]."""
     head, sign, middle = np.array(told["head"]), np.array(told["sign"]), np.array(told["box_centre"])
-    g, v = share(told, x), 0
+    g, v, diffuse = share(told, x), 0, 0
     for member, mirror in itertools.product(range(told["members"]), np.unique(sign, axis=0)):
         both = network(told, w, member, middle + mirror * (x - middle))
-        light = g * np.exp(both[:, head]) + np.exp(both[:, head.max() + 1 + head])
-        v = v + np.where((sign == mirror).all(1), light, 0) / told["members"]
-    v = np.where(v.real > 1, 1, v)
-    return v * w["efficiency"] * np.exp(correction(told, w, x)) if "efficiency" in w else v
+        seen = (sign == mirror).all(1) / told["members"]
+        glow = np.exp(both[:, head.max() + 1 + head])
+        v, diffuse = v + (g * np.exp(both[:, head]) + glow) * seen, diffuse + glow * seen
+    v, diffuse = (np.where(light.real > 1, 1, light) for light in (v, diffuse))
+    return v * w["efficiency"] * np.exp(correction(told, w, x, 1 - diffuse / v)) if "efficiency" in w else v
 
 
 def gradient(told, w, x, step=1e-20):

@@ -1,0 +1,151 @@
+"""What a calibration is fitted with: the light of the tracks, the parameters, and what they predict, with its slopes.
+
+    PE_tc = eff_c exp(drift_cr) sum_p q_p v_c(x_p) exp(delta_c(x_p))     reading: compressed where a channel is (`calibration_noise.response`)
+
+The means of all terms over the simulated light of each channel are removed here: there efficiencies and terms are least correlated.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldfit.experiments.dune.calibration_noise import response
+from fieldfit.experiments.dune.calibration_posterior import Posterior, Prior
+from fieldfit.fields.calibrated import SENSOR_TERMS, CalibratedField
+from fieldfit.forward.visibility import in_chunks, photoelectrons
+
+SENSOR_STRENGTHS = (1.0, 1.0, 1.0, 0.5, 0.2)  # of the terms in distance, angle and direct light: five numbers, measured well
+HELD, FREE = 1e12, 1e-6  # precisions of a parameter that stays zero, and of one that goes where the data say
+MOST_STEP = 1.0  # of a parameter in one step of scoring
+
+
+@dataclass(frozen=True)
+class Light:
+    """Tracks as the scoring sees them, float64.
+
+    visibility (point, channel) of the simulation; photons, track (point), tracks in order; run (track); share (run, channel): of the
+    simulated light of the fitted tracks; phi (point, term); psi (point, channel, SENSOR_TERMS); their means over that light:
+    phi_mean (channel, term), psi_mean (channel, SENSOR_TERMS).
+    """
+
+    visibility: Tensor
+    photons: Tensor
+    track: Tensor
+    run: Tensor
+    share: Tensor
+    phi: Tensor
+    psi: Tensor
+    phi_mean: Tensor
+    psi_mean: Tensor
+
+    @property
+    def runs(self) -> int:
+        """How many drift: none where there is one run only."""
+        return len(self.share) if len(self.share) > 1 else 0
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """Standard deviations of the priors: coefficients of the correction of degree one, shared and own; drifts."""
+
+    shared: float = 0.1
+    own: float = 0.03
+    drift: float = 0.03
+
+
+@dataclass(frozen=True)
+class State:
+    """z: sensor (SENSOR_TERMS), shared (term). y: for each channel log efficiency, bend (in units of 1 / brightest), drift (run), own (term).
+
+    dead (channel); brightest (channel): the largest reading; order (term): degree of a box term.
+    """
+
+    shared: Float[Tensor, "s"]
+    own: Float[Tensor, "channel k"]
+    runs: int
+    dead: Bool[Tensor, "channel"]
+    brightest: Float[Tensor, "channel"]
+    order: Float[Tensor, "term"]
+
+    @property
+    def log_efficiency(self) -> Float[Tensor, "run channel"]:
+        return self.own[:, 0] + self.own[:, 2 : 2 + self.runs].T if self.runs else self.own[None, :, 0]
+
+    @property
+    def box(self) -> Float[Tensor, "channel term"]:
+        return self.shared[SENSOR_TERMS:] + self.own[:, 2 + self.runs :]
+
+    @property
+    def bend(self) -> Float[Tensor, "channel"]:
+        """1 / ceiling of a channel that is compressed, 0 of another [1/pe]."""
+        return self.own[:, 1].clamp(min=0) / self.brightest
+
+    def bent(self, bend: Float[Tensor, "channel"]) -> "State":
+        own = self.own.clone()
+        own[:, 1] = bend * self.brightest
+        return replace(self, own=own)
+
+    def moved(self, to: Posterior) -> "State":
+        change = (to.shared - self.shared).clamp(-MOST_STEP, MOST_STEP), (to.own - self.own).clamp(-MOST_STEP, MOST_STEP)
+        return replace(self, shared=self.shared + change[0], own=self.own + change[1])
+
+
+def light_of(field: CalibratedField, points: Tensor, photons: Tensor, track: Tensor, run: Tensor, used: int) -> Light:
+    visibility, direct = in_chunks(lambda x: torch.cat(field.light(x), 1), points.float()).double().tensor_split(2, 1)
+    phi, psi = field.terms(points.double(), direct)
+    light = photons[:, None] * visibility * (track < used).double()[:, None]
+    light = light / light.sum(0).clamp(min=1e-300)
+    share = torch.zeros(int(run.max()) + 1, light.shape[1], dtype=torch.float64).index_add(0, run[track], light)
+    psi_mean = torch.einsum("pc,pck->ck", light, psi)
+    return Light(visibility, photons, track, run, share, phi, psi, light.T @ phi, psi_mean)
+
+
+def predict(light: Light, state: State, used: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(PE before compression and after it (track, channel), slopes (channel, used track, 2 + SENSOR_TERMS + term)).
+
+    Slopes: derivatives for log efficiency, bend, the sensor and the box terms.
+    """
+    tracks, channels = len(light.run), light.visibility.shape[1]
+    first = torch.searchsorted(light.track, torch.arange(used + 1))  # point of each fitted track
+    last = int(first[-1])
+    number = torch.arange(last)
+    factor = state.log_efficiency[light.run if light.runs else torch.zeros_like(light.run)].exp()
+    before, after, slopes = *torch.empty(2, tracks, channels, dtype=torch.float64), []
+    for c in range(channels):
+        psi = light.psi[:, c] - light.psi_mean[c]
+        delta = light.phi @ state.box[c] - light.phi_mean[c] @ state.box[c] + psi @ state.shared[:SENSOR_TERMS]
+        value = light.visibility[:, c] * delta.exp()
+        straight = photoelectrons(value[:, None], light.photons, light.track, tracks)[:, 0] * factor[:, c]
+        after[:, c], by_light, by_bend = response(straight, state.bend[c])
+        before[:, c] = straight
+        # sums over the points of a track as one product: faster than adding rows, which `photoelectrons` does
+        weighted = torch.sparse_csr_tensor(first, number, (light.photons * value)[:last], (used, last), check_invariants=False)
+        slope = torch.cat([weighted @ psi[:last], weighted @ light.phi[:last]], 1) * factor[:used, c, None]
+        slope[:, SENSOR_TERMS:] -= straight[:used, None] * light.phi_mean[c]
+        slope = torch.cat([straight[:used, None], slope], 1) * by_light[:used, None]
+        slopes.append(torch.cat([slope[:, :1], by_bend[:used, None] / state.brightest[c], slope[:, 1:]], 1))
+    return before, after, torch.stack(slopes)
+
+
+def derivatives(slopes: Float[Tensor, "track m"], run: Int[Tensor, "track"], runs: int) -> tuple[Tensor, Tensor]:
+    """(shared (track, s), own (track, k)) of one channel, in the order of `State`."""
+    drift = slopes[:, :1] * torch.nn.functional.one_hot(run, runs) if runs else slopes[:, :0]
+    return slopes[:, 2:], torch.cat([slopes[:, :2], drift, slopes[:, 2 + SENSOR_TERMS :]], 1)
+
+
+def prior(strengths: Strengths, state: State) -> Prior:
+    """Hardly any on efficiencies and bends, save that what is not in the model, a dead channel's and a straight one's, is held where it is."""
+    sensor = torch.tensor(SENSOR_STRENGTHS, dtype=torch.float64) ** -2
+    drift = torch.full((state.runs,), strengths.drift**-2, dtype=torch.float64)
+    own = torch.cat([torch.full((2,), FREE, dtype=torch.float64), drift, (state.order / strengths.own).square()]).repeat(len(state.dead), 1)
+    own[state.dead, 0] = 1
+    own[state.bend == 0, 1] = HELD
+    return Prior(torch.cat([sensor, (state.order / strengths.shared).square()]), own)
+
+
+def where(mask: Bool[Tensor, "n"]) -> list[int]:
+    """Numbers of the channels or tracks for which it holds."""
+    found: list[int] = torch.nonzero(mask)[:, 0].tolist()
+    return found
