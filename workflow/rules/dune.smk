@@ -16,7 +16,7 @@ rule read_library:
         detector=one_of(plan.libraries),
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=4000,  # whatever the library's size: a table above 2 GB is a file, and is checked and written channel by channel
         runtime=30,
     params:
         entry=lambda w: params_of("dune", w.detector),
@@ -39,7 +39,7 @@ rule fit_visibility:
         detector=one_of(plan.libraries),
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=4000,  # whatever the library's size: its channels are files, of its voxels as many are fitted as memory has room for
         runtime=60,
         gpu=1,
     params:

@@ -103,12 +103,12 @@ def fit(
     parameters = [p for members, _ in groups for p in members]
     factors = [factor for members, factor in groups for _ in members]
     adam = Adam(parameters)
-    losses: list[Tensor] = []
+    losses = torch.zeros(0, 0, device="cpu")
     scores: list[Tensor] = []
     best: Tensor | None = None
     kept = [p.detach().clone() for p in parameters]
     kept_step = torch.zeros(1, dtype=torch.long, device="cpu")
-    waited = 0
+    waited = done = 0
     for step in tqdm(range(schedule.steps), desc=name, file=sys.stderr, mininterval=2.0, leave=False):
         for p in parameters:
             p.grad = None
@@ -118,7 +118,10 @@ def fit(
         loss.sum().backward()
         decay = schedule.last + (1 - schedule.last) * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
         adam.step([schedule.rate * factor * decay for factor in factors])
-        losses.append(loss.detach().cpu())
+        if step == 0:  # one array for all steps: small pieces kept from each would lie between freed large ones, and memory would grow
+            losses = torch.empty(schedule.steps, loss.numel(), dtype=loss.dtype, device="cpu")
+        losses[step] = loss.detach().cpu()
+        done = step + 1
         if held_out is None or ((step + 1) % schedule.check and step + 1 != schedule.steps):
             continue
         with torch.no_grad():
@@ -137,5 +140,5 @@ def fit(
             for p, k in zip(parameters, kept, strict=True):
                 p.copy_(k)
     else:
-        kept_step = torch.full((losses[0].numel(),), schedule.steps, device="cpu")
-    return Fit(torch.stack(losses), torch.stack(scores) if scores else torch.zeros(0, losses[0].numel()), kept_step)
+        kept_step = torch.full((losses.shape[1],), schedule.steps, device="cpu")
+    return Fit(losses[:done], torch.stack(scores) if scores else torch.zeros(0, losses.shape[1]), kept_step)
