@@ -184,7 +184,7 @@ def main(case: Case, budget: float, seeds: int) -> None:
     bright = case.truth > 4.5e-5
     several = np.stack([found for _, found, _ in fits])
     spread = (several.std(0, ddof=1) / several.mean(0))[bright] if seeds > 1 else np.array([np.nan])
-    pulls = np.stack([(found - case.truth) / fit.errors.std(case.points, found) for fit, found, _ in fits])[:, bright]
+    pulls = np.stack([(found - case.truth) / fit.errors.std(fit.errors.depth(case.points), found) for fit, found, _ in fits])[:, bright]
     print(f"\nSpread of the visibility over {seeds} seeds: median {100 * np.median(spread):.2f} %.")
     print(
         "Pulls of visibility_std: width "
