@@ -63,8 +63,9 @@ class CalibratedField(Field):
 
     def light(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n channel"], Float[Tensor, "n channel"]]:
         """(v of the simulation, share of it that is direct light)."""
-        v = self.base(points)
-        return v, 1 - self.base.value(points, torch.zeros_like(v)) / v
+        straight, glow = self.base.parts(points, self.base.geometric(points))
+        v = (straight + glow).clamp(max=1.0)
+        return v, 1 - glow.clamp(max=1.0) / v
 
     def terms(self, points: Float[Tensor, "n 3"], direct: Float[Tensor, "n channel"]) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 5"]]:
         """(phi, psi) of the module's equation; direct: share of direct light."""
