@@ -1,6 +1,6 @@
 """The DUNE chain at ICARUS' size: 74 x 77 x 394 voxels x 180 channels, 404 M values, 1.6 GB as a dense table of float32.
 
-    uv run python benchmarks/icarus.py [--scale 1] [--photons 1e6] [--folder FOLDER] [--export numpy,larsoft] [--steps 2000]
+    uv run python benchmarks/icarus.py [--scale 1] [--photons 1e6] [--folder FOLDER] [--export numpy,larsoft] [--steps N]
 
 Simulates a LArSoft library (direct light of 180 disks on two walls, attenuated, plus a smooth glow from 40 places behind all walls that no
 mirror and no product of axes describes; photons are counted, zero rows left out) and runs the steps, each in a process of its own.
@@ -172,7 +172,7 @@ def score(found: Detector, folder: Path) -> str:
     return "\n".join([*lines, "", f"{parameters} parameters for {table} values: {table / parameters:.0f} x smaller", *told])
 
 
-def main(scale: float, photons: float, folder: Path, export: list[str], steps: int) -> None:
+def main(scale: float, photons: float, folder: Path, export: list[str], steps: int | None) -> None:
     """Simulate, run the steps, print."""
     os.environ["OMP_NUM_THREADS"] = "1"
     found = detector(scale)
@@ -182,7 +182,7 @@ def main(scale: float, photons: float, folder: Path, export: list[str], steps: i
     listed.write_text(json.dumps([{"channel": c, "centre": centre, "normal": normal, "radius": 10.0} for c, (centre, normal) in enumerate(rows)]))
     keys = {"format": "larsoft", "component": "direct", "library": str(library), "channels": str(listed), "photons_per_voxel": photons}
     geometry = {"min_cm": [0, 0, 0], "max_cm": size, "divisions": found.divisions}
-    entry: Library = load_entry("dune", keys | {"geometry": geometry, "fit": {"steps": steps}, "export": {"formats": export}})
+    entry: Library = load_entry("dune", keys | {"geometry": geometry, "fit": {} if steps is None else {"steps": steps}, "export": {"formats": export}})
     shape = f"{found.divisions} voxels x {len(found.centre)} channels"
     print(f"{shape} = {values / 1e6:.1f} M values, {4 * values / 1e9:.2f} GB dense; {photons:g} photons a voxel\n")
     print("| step | CPU [s] | ns a value | wall [s] | peak memory [GB] | resident with mapped files [GB] |\n|---|---|---|---|---|---|")
@@ -202,7 +202,7 @@ if __name__ == "__main__":
     parser.add_argument("--photons", type=float, default=1e6)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--export", default="numpy")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, help="of the fit (default: its own)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         place = given.folder or Path(made)

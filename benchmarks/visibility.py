@@ -1,7 +1,7 @@
 """A library's field beside the table's interpolations and the networks that others fit, in one run, at points off the grid with a known truth.
 
     uv run --group bench python benchmarks/visibility.py                      a library of 54,000 voxels and 20 channels, made here by radiosity
-    uv run --group bench python benchmarks/visibility.py LIBRARY.root CHANNELS.json TRUTH.npz PHOTONS
+    uv run --group bench python benchmarks/visibility.py LIBRARY.root CHANNELS.json TRUTH.npz PHOTONS [--component direct]
 
 Beside the field: nearest voxel; trilinear; the sine network of the package siren-pytorch (52,628 weights at 20 channels) with Adam at 1e-3
 on the logarithm of the visibility; and the published recipe (CIDeR-ML siren-lartpc: omega 30, weights 1e6 v, Adam 5e-5). Each network has
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ HEAD = "| method | weights | rel [%] | 1e-5 | 1e-4 | 1e-3 | 1e-2 | above 0.1 | w
 
 @dataclass(frozen=True)
 class Case:
-    """values (channel, x, y, z) of a library, and the truth (point, channel) at points [m] off its grid."""
+    """values (channel, x, y, z) of a library, and the truth (point, channel) at points [m] off its grid; factor: fitted with the solid angle."""
 
     values: np.ndarray
     box: Box
@@ -44,6 +45,7 @@ class Case:
     photons: float
     points: np.ndarray
     truth: np.ndarray
+    factor: bool = True
 
 
 def made_here(photons: float = 5e5) -> Case:
@@ -64,19 +66,21 @@ def made_here(photons: float = 5e5) -> Case:
     return Case(values, given, Disks(centre, normal, radius), photons, points, direct_light(box, points) + reflected_light(box, points))
 
 
-def read(library: Path, channels: Path, truth: Path, photons: float) -> Case:
+def read(library: Path, channels: Path, truth: Path, photons: float, component: Literal["direct", "reflected", "total"]) -> Case:
     """A LArSoft library with its truth (position_cm, visibility, refl_visibility)."""
     disks = read_channels(channels)
-    source = open_larsoft(library, "total", disks.count, None)
+    source = open_larsoft(library, component, disks.count, None)
     table = fill_table(source, Quality(), None, 10**10)
     known = np.load(truth, allow_pickle=False)
+    parts = {"direct": known["visibility"], "reflected": known["refl_visibility"]}
     return Case(
         np.nan_to_num(np.ascontiguousarray(table.values)),
         source.box,
         disks,
         photons,
         known["position_cm"].astype(np.float64) * 0.01,
-        known["visibility"] + known["refl_visibility"],
+        parts.get(component, parts["direct"] + parts["reflected"]),
+        component != "reflected",
     )
 
 
@@ -106,7 +110,7 @@ def fitted(case: Case, seed: int, steps: int | None = None) -> tuple[Judged, np.
     began = time.process_time()
     none = np.zeros(case.box.divisions, bool)
     settings = VisibilityFit() if steps is None else VisibilityFit(steps=steps)
-    fit = judged_fit(lambda c: (case.values[c], none), case.box, case.disks, case.photons, [True] * case.disks.count, settings, seed, "cpu")
+    fit = judged_fit(lambda c: (case.values[c], none), case.box, case.disks, case.photons, [case.factor] * case.disks.count, settings, seed, "cpu")
     seconds = time.process_time() - began
     with torch.no_grad():
         return fit, in_chunks(fit.fitted.field, torch.tensor(case.points, dtype=torch.float32)).double().numpy(), seconds
@@ -172,7 +176,7 @@ def main(case: Case, budget: float, seeds: int) -> None:
         found, seconds, weights = steps[-1]
         print(row(name, weights, found, case.truth, seconds, reached), flush=True)
     reached = None
-    for steps in (50, 100, 200, 400):
+    for steps in (50, 100, 200, 400, 800):
         _, found, seconds = fitted(case, 1, steps)
         if overall(found, case.truth) <= REACH:
             reached = seconds
@@ -198,9 +202,11 @@ def main(case: Case, budget: float, seeds: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", help="LIBRARY.root CHANNELS.json TRUTH.npz PHOTONS; none: made here")
+    parser.add_argument("--component", choices=("direct", "reflected", "total"), default="total", help="of the files' light (default total)")
     parser.add_argument("--budget", type=float, default=320.0, help="CPU seconds of each network (default 320)")
     parser.add_argument("--seeds", type=int, default=3, help="fits of the field (default 3)")
     given = parser.parse_args()
     if len(given.files) not in (0, 4):
         parser.error("expected LIBRARY.root CHANNELS.json TRUTH.npz PHOTONS, or nothing")
-    main(read(*map(Path, given.files[:3]), float(given.files[3])) if given.files else made_here(), given.budget, given.seeds)
+    case = read(*map(Path, given.files[:3]), float(given.files[3]), given.component) if given.files else made_here()
+    main(case, given.budget, given.seeds)

@@ -385,9 +385,9 @@ class Quality(Entry):
 class VisibilityFit(Entry):
     """How the visibility field is fitted."""
 
-    steps: int = Field(2000, ge=1, description="optimiser steps of each of the two members")
-    rate: float = Field(3e-3, gt=0, description="learning rate at the start of the cosine decay")
-    batch: int = Field(2048, ge=16, description="voxels a step")
+    steps: int = Field(6000, ge=1, description="optimiser steps of each of the two members")
+    rate: float = Field(2e-3, gt=0, description="learning rate at the start of the cosine decay")
+    batch: int = Field(512, ge=16, description="voxels a step")
     width: int = Field(96, ge=4, description="units a hidden layer")
     depth: int = Field(3, ge=1, description="hidden layers")
     symmetry: Literal["auto", "off"] = Field("auto", description="auto: channels that are mirror images share one fit, where the photons agree")
