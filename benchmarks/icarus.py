@@ -182,7 +182,9 @@ def main(scale: float, photons: float, folder: Path, export: list[str], steps: i
     listed.write_text(json.dumps([{"channel": c, "centre": centre, "normal": normal, "radius": 10.0} for c, (centre, normal) in enumerate(rows)]))
     keys = {"format": "larsoft", "component": "direct", "library": str(library), "channels": str(listed), "photons_per_voxel": photons}
     geometry = {"min_cm": [0, 0, 0], "max_cm": size, "divisions": found.divisions}
-    entry: Library = load_entry("dune", keys | {"geometry": geometry, "fit": {} if steps is None else {"steps": steps}, "export": {"formats": export}})
+    entry: Library = load_entry(
+        "dune", keys | {"geometry": geometry, "fit": {} if steps is None else {"steps": steps}, "export": {"formats": export}}
+    )
     shape = f"{found.divisions} voxels x {len(found.centre)} channels"
     print(f"{shape} = {values / 1e6:.1f} M values, {4 * values / 1e9:.2f} GB dense; {photons:g} photons a voxel\n")
     print("| step | CPU [s] | ns a value | wall [s] | peak memory [GB] | resident with mapped files [GB] |\n|---|---|---|---|---|---|")

@@ -10,38 +10,41 @@ from fieldfit.simulate.optics import disk_share
 
 CENTRE = np.array([[0.0, -0.25, 0.3], [0.0, 0.25, 0.3], [0.0, -0.25, 0.9], [0.0, 0.25, 0.9], [0.0, -0.25, 1.4], [0.0, 0.25, 1.4]])
 LOW, HIGH = np.array([0.0, -0.5, 0.0]), np.array([1.0, 0.5, 1.6])
-GLOW = 1e-4
+GLOW = 1e-3
 EFFICIENCY = np.array([0.03, 0.025, 0.0, 0.028, 0.02, 0.03])
 ALIVE = EFFICIENCY > 0
 
 
 @dataclass(frozen=True)
 class Detector:
-    """What differs from the simulation: attenuation [m-1], glow (of the simulated one), waves: coefficients (channel, 3, 3) of cos products."""
+    """What differs from the simulation: attenuation [m-1], glow (of the simulated one); waves: coefficients of TERMS, (term) of all light and
+    (channel, 1 + term) of each channel's glow, a constant first."""
 
     attenuation: float = 0.0
     glow: float = 1.0
     efficiency: np.ndarray = field(default_factory=lambda: EFFICIENCY)
-    waves: np.ndarray | None = None
+    waves: tuple[np.ndarray, np.ndarray] | None = None
 
-    def correction(self, points: np.ndarray) -> np.ndarray:
-        """delta (n, channel) in closed form: a degree of freedom a channel and product of Legendre polynomials up to the second degree."""
+    def correction(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logarithms of what becomes of all light (n) and of each channel's glow (n, channel), in closed form."""
         if self.waves is None:
-            return np.zeros((len(points), 6))
+            return np.zeros(len(points)), np.zeros((len(points), 6))
         u = (points - (LOW + HIGH) / 2) / ((HIGH - LOW) / 2)
         p = np.stack([np.ones_like(u), u, (3 * u * u - 1) / 2])
         terms = [p[i, :, 0] * p[j, :, 1] * p[k, :, 2] for i, j, k in TERMS]
-        return np.stack(terms, 1) @ self.waves.T
+        shared, own = self.waves
+        return np.stack(terms, 1) @ shared, own[:, 0] + np.stack(terms, 1) @ own[:, 1:].T
 
     def visibility(self, points: np.ndarray) -> np.ndarray:
         """(n, channel), without efficiency."""
         values = []
-        for centre in CENTRE:
+        of_all, of_glow = self.correction(points)
+        for c, centre in enumerate(CENTRE):
             away = points - centre
             square = np.square(away).sum(-1)
             share = disk_share(away[:, 0], np.sqrt(np.maximum(square - away[:, 0] ** 2, 0)), 0.1)
-            values.append((share + self.glow * GLOW) * np.exp(-self.attenuation * np.sqrt(square)))
-        return np.stack(values, 1) * np.exp(self.correction(points))
+            values.append((share + self.glow * GLOW * np.exp(of_glow[:, c])) * np.exp(of_all - self.attenuation * np.sqrt(square)))
+        return np.stack(values, 1)
 
 
 TERMS = [(i, j, k) for i in range(3) for j in range(3) for k in range(3) if 1 <= i + j + k <= 2]
@@ -50,7 +53,8 @@ TERMS = [(i, j, k) for i in range(3) for j in range(3) for k in range(3) if 1 <=
 def drawn(generator: np.random.Generator, shared: float, own: float) -> Detector:
     """A detector whose correction is drawn from the calibration's own prior: std shared / degree and own / degree."""
     order = np.array([sum(t) for t in TERMS])
-    return Detector(waves=(generator.normal(size=len(TERMS)) * shared + generator.normal(size=(6, len(TERMS))) * own) / order)
+    own_order = np.concatenate([[1], order])
+    return Detector(waves=(generator.normal(size=len(TERMS)) * shared / order, generator.normal(size=(6, len(own_order))) * own / own_order))
 
 
 @dataclass(frozen=True)

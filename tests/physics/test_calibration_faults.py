@@ -60,7 +60,9 @@ def test_saturation_is_found_and_does_not_move_efficiencies(fault: Fault, quanti
         result, pull, tracks = run(seed, fault)
         pulls.append(pull)
         assert torch.isnan(result.saturation).tolist() == [c != CHANNEL for c in range(6)]
-        assert float(result.saturation[CHANNEL]) == pytest.approx(np.quantile(tracks.mean[:, CHANNEL], quantile), rel=0.03)
+        away = float(result.saturation[CHANNEL]) / np.quantile(tracks.mean[:, CHANNEL], quantile) - 1
+        std = float(result.posterior.own_covariance[CHANNEL, 1, 1].sqrt() / result.posterior.own[CHANNEL, 1]) if fault is compress else 0.01
+        assert std < 0.03 and abs(away) < 4 * std
         assert result.told["saturated_channels"].startswith(f"{CHANNEL} ")
     assert np.abs(np.mean(pulls, 0)).max() < 1 and np.std(pulls) < 1.25
 
@@ -84,7 +86,7 @@ def test_wrong_tracks_are_found_and_do_not_move_efficiencies(fault: Fault) -> No
         wrong = TRACKS // 20
         assert (result.track_weight[:wrong] < 0.5).sum() >= wrong - 1 and (result.track_weight[wrong:] > 0.5).all()
         moved = (result.efficiency - clean.efficiency).abs()[torch.from_numpy(ALIVE)]
-        assert (moved < clean.efficiency_std[torch.from_numpy(ALIVE)]).all()
+        assert (moved < result.efficiency_std[torch.from_numpy(ALIVE)]).all()
         assert np.abs(pull).max() < 3.5
 
 

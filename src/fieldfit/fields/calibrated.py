@@ -1,11 +1,16 @@
 """A visibility with what measurements add: an efficiency for each channel and a smooth correction of the simulation.
 
-    w_c(x) = v_c(x) eff_c exp(delta_c(x)),   delta_c(x) = sum_b (w_b + u_cb) phi_b(x) + sum_k a_k psi_k(x, c) - gauge_c
+    w_c(x) = v_c(x) eff_c exp(delta_c(x))
+    delta_c(x) = sum_k a_k psi_k(x, c) + sum_b w_b phi_b(x) + (1 - f_c(x)) [ sum_w h_w T_cw(x) + sum_b u_cb phi_b(x) ] - gauge_c
 
-phi_b: products of Legendre polynomials over the box, total degree 1 to `degree`, shared by all channels (w) and each channel's own (u).
+phi_b: products of Legendre polynomials over the box to total degree `degree`; f: the share of a channel's light that comes straight to it,
+f_c(x) = alpha_c g_c(x) exp(-r_c(x) / L) / v_c(x)    (`experiments.dune.direct_light`).
 psi_k: distance to the sensor, its square, and the cosine at which it is seen: what another absorption length, scattering length or
-acceptance changes first; the share of the light that comes straight to the sensor, and its square: what other reflectivities change.
-gauge: a constant that says which part of a common factor is efficiency (`experiments.dune.calibration`).
+acceptance changes first; f (1 - f): what the logarithm of a sum of two kinds of light needs beyond its first order. T_cw: how often
+diffuse light met wall w on its way (`geometry.walls`): h is the change of the logarithms of the reflectivities.
+w, a, h: shared by all channels. u: each channel's own, of the diffuse light alone: other walls change what a channel gets by way of them,
+and leave what comes straight. That is what tells the two from an efficiency. gauge: the part of a common factor that is efficiency
+(`experiments.dune.calibration`).
 """
 
 import itertools
@@ -18,8 +23,9 @@ from torch import Tensor
 from fieldfit.fields.field import Field
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.geometry.sensors import Sensors, offsets
+from fieldfit.geometry.walls import wall_visits
 
-SENSOR_TERMS = 5
+SENSOR_TERMS = 10
 
 
 def degrees(degree: int) -> list[tuple[int, int, int]]:
@@ -29,7 +35,7 @@ def degrees(degree: int) -> list[tuple[int, int, int]]:
 
 
 def box_terms(points: Float[Tensor, "n 3"], centre: Tensor, half: Tensor, degree: int) -> Float[Tensor, "n term"]:
-    """phi: products of Legendre polynomials of the points, scaled to [-1, 1] over the box."""
+    """phi, b > 0: products of Legendre polynomials of the points, scaled to [-1, 1] over the box."""
     x = (points - centre) / half
     legendre = [torch.ones_like(x), x]
     for n in range(1, degree):
@@ -37,11 +43,11 @@ def box_terms(points: Float[Tensor, "n 3"], centre: Tensor, half: Tensor, degree
     return torch.stack([legendre[i][:, 0] * legendre[j][:, 1] * legendre[k][:, 2] for i, j, k in degrees(degree)], 1)
 
 
-def sensor_terms(points: Float[Tensor, "n 3"], sensors: Sensors, scale: float, direct: Float[Tensor, "n channel"]) -> Float[Tensor, "n channel 5"]:
-    """psi: distance / scale, its square, the cosine between the sensor's normal and the way to the point; share of direct light, its square."""
+def sensor_terms(points: Float[Tensor, "n 3"], sensors: Sensors, scale: float, direct: Float[Tensor, "n channel"]) -> Float[Tensor, "n channel 4"]:
+    """psi: distance / scale, its square, the cosine between the sensor's normal and the way to the point; f (1 - f)."""
     height, distance = offsets(sensors, points)
     d = distance / scale
-    return torch.stack([d, d.square(), height / distance.clamp(min=1e-6), direct, direct.square()], -1)
+    return torch.stack([d, d.square(), height / distance.clamp(min=1e-6), direct * (1 - direct)], -1)
 
 
 class CalibratedField(Field):
@@ -57,28 +63,41 @@ class CalibratedField(Field):
         channels, terms = len(base["radius"]), len(degrees(degree))
         self.efficiency = torch.nn.Parameter(torch.ones(channels))
         self.gauge = torch.nn.Parameter(torch.zeros(channels))
-        self.shared = torch.nn.Parameter(torch.zeros(terms))
-        self.own = torch.nn.Parameter(torch.zeros(channels, terms))
         self.sensor = torch.nn.Parameter(torch.zeros(SENSOR_TERMS))
+        self.shared = torch.nn.Parameter(torch.zeros(terms))
+        self.own = torch.nn.Parameter(torch.zeros(channels, 1 + terms))
+        self.alpha = torch.nn.Parameter(torch.zeros(channels))
+        self.length = torch.nn.Parameter(torch.ones(1))
+        self.met = torch.nn.Parameter(torch.eye(6))
+        self.onward = torch.nn.Parameter(torch.ones(channels, 6))
 
     def light(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n channel"], Float[Tensor, "n channel"]]:
-        """(v of the simulation, share of it that is direct light)."""
-        straight, glow = self.base.parts(points, self.base.geometric(points))
-        v = (straight + glow).clamp(max=1.0)
-        return v, 1 - glow.clamp(max=1.0) / v
+        """(v of the simulation, f)."""
+        share = self.base.geometric(points)
+        v = self.base.value(points, share)
+        distance = offsets(self._sensors(points), points)[1]
+        return v, (self.alpha * share * (-distance / self.length).exp() / v).clamp(max=1.0)
 
-    def terms(self, points: Float[Tensor, "n 3"], direct: Float[Tensor, "n channel"]) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 5"]]:
-        """(phi, psi) of the module's equation; direct: share of direct light."""
+    def terms(
+        self, points: Float[Tensor, "n 3"], direct: Float[Tensor, "n channel"]
+    ) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 10"]]:
+        """(phi, psi and T) of the module's equation; direct: f."""
         box = [torch.tensor(edge, dtype=points.dtype, device=points.device) for edge in self.box]
+        psi = sensor_terms(points, self._sensors(points), max(self.box[1]), direct)
+        visits = wall_visits(points, box[0], box[1], self.met.to(points), self.onward.to(points))
+        return box_terms(points, box[0], box[1], self.degree), torch.cat([psi, (1 - direct)[:, :, None] * visits], -1)
+
+    def _sensors(self, points: Tensor) -> Sensors:
+        """Where the points are, of their precision."""
         sensors = self.base.sensors
-        there = Sensors(*(t.to(points) for t in (sensors.centre, sensors.normal, sensors.radius)))
-        return box_terms(points, box[0], box[1], self.degree), sensor_terms(points, there, max(self.box[1]), direct)
+        return Sensors(*(t.to(points) for t in (sensors.centre, sensors.normal, sensors.radius)))
 
     def arriving(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
         """v exp(delta): the light that arrives at a channel, of a dead one too."""
         v, direct = self.light(points)
         phi, psi = self.terms(points, direct)
-        delta = phi @ (self.shared + self.own).T + psi @ self.sensor - self.gauge
+        diffuse = self.own[:, 0] + phi @ self.own[:, 1:].T
+        delta = psi @ self.sensor + (phi @ self.shared)[:, None] + (1 - direct) * diffuse - self.gauge
         values: Tensor = v * delta.exp()
         return values
 

@@ -90,20 +90,14 @@ class VisibilityField(Field):
 
     def value(self, points: Float[Tensor, "n 3"], share: Float[Tensor, "n channel"]) -> Float[Tensor, "n channel"]:
         """v of the equation with g given, as its mean over a voxel."""
-        straight, glow = self.parts(points, share)
-        return (straight + glow).clamp(max=1.0)
-
-    def parts(self, points: Float[Tensor, "n 3"], share: Float[Tensor, "n channel"]) -> tuple[Float[Tensor, "n channel"], Float[Tensor, "n channel"]]:
-        """The members' mean direct light, g exp(a) with g given, and diffuse light, exp(b)."""
-        straight, glow = torch.zeros_like(share), torch.zeros_like(share)
+        total = torch.zeros_like(share)
         for mirror, channels in self.mirrored:
             seen = self.box_centre + torch.tensor(mirror, dtype=points.dtype, device=points.device) * (points - self.box_centre)
             heads = [self.head[c] for c in channels]
             both = [self.logarithms(member, seen) for member in range(len(self.networks))]
             gain, light = (torch.stack([_columns(part, heads).exp() for part in parts]).mean(0) for parts in zip(*both, strict=True))
-            straight = straight + share * _spread(gain, channels, share.shape[1])
-            glow = glow + _spread(light, channels, share.shape[1])
-        return straight, glow
+            total = total + share * _spread(gain, channels, share.shape[1]) + _spread(light, channels, share.shape[1])
+        return total.clamp(max=1.0)
 
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)

@@ -13,10 +13,15 @@ from torch import Tensor
 
 from fieldfit.experiments.dune.calibration_noise import response
 from fieldfit.experiments.dune.calibration_posterior import Posterior, Prior
-from fieldfit.fields.calibrated import SENSOR_TERMS, CalibratedField
+from fieldfit.experiments.dune.direct_light import direct_light
+from fieldfit.fields.calibrated import CalibratedField
+from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks, photoelectrons
+from fieldfit.geometry.sensors import Sensors
+from fieldfit.geometry.walls import wall_exchange
 
-SENSOR_STRENGTHS = (1.0, 1.0, 1.0, 0.5, 0.2)  # of the terms in distance, angle and direct light: five numbers, measured well
+SENSOR_STRENGTHS = (1.0, 1.0, 1.0, 0.5, *[0.5] * 6)  # of the terms in distance, angle, direct light and walls: ten numbers, measured well
+DIFFUSE_STRENGTH = 0.5  # of a factor on all diffuse light
 HELD, FREE = 1e12, 1e-6  # precisions of a parameter that stays zero, and of one that goes where the data say
 MOST_STEP = 1.0  # of a parameter in one step of scoring
 
@@ -26,8 +31,8 @@ class Light:
     """Tracks as the scoring sees them, float64.
 
     visibility (point, channel) of the simulation; photons, track (point), tracks in order; run (track); share (run, channel): of the
-    simulated light of the fitted tracks; phi (point, term); psi (point, channel, SENSOR_TERMS); their means over that light:
-    phi_mean (channel, term), psi_mean (channel, SENSOR_TERMS).
+    simulated light of the fitted tracks; phi (point, term); psi (point, channel, SENSOR_TERMS); diffuse (point, channel): 1 - f;
+    mean (channel, column): of `columns` over that light.
     """
 
     visibility: Tensor
@@ -37,8 +42,8 @@ class Light:
     share: Tensor
     phi: Tensor
     psi: Tensor
-    phi_mean: Tensor
-    psi_mean: Tensor
+    diffuse: Tensor
+    mean: Tensor
 
     @property
     def runs(self) -> int:
@@ -48,18 +53,19 @@ class Light:
 
 @dataclass(frozen=True)
 class Strengths:
-    """Standard deviations of the priors: coefficients of the correction of degree one, shared and own; drifts."""
+    """Standard deviations of the priors: coefficients of the correction of degree one, shared and own; drifts; own levels of diffuse light."""
 
     shared: float = 0.1
     own: float = 0.03
     drift: float = 0.03
+    level: float = 0.1
 
 
 @dataclass(frozen=True)
 class State:
-    """z: sensor (SENSOR_TERMS), shared (term). y: for each channel log efficiency, bend (in units of 1 / brightest), drift (run), own (term).
+    """z: of all `columns`. y: for each channel log efficiency, bend (in units of 1 / brightest), drift (run), own (1 + term) of diffuse light.
 
-    dead (channel); brightest (channel): the largest reading; order (term): degree of a box term.
+    dead (channel); brightest (channel): the largest reading; order (1 + term): degree of a box term, at least 1.
     """
 
     shared: Float[Tensor, "s"]
@@ -67,15 +73,17 @@ class State:
     runs: int
     dead: Bool[Tensor, "channel"]
     brightest: Float[Tensor, "channel"]
-    order: Float[Tensor, "term"]
+    order: Float[Tensor, "_"]
 
     @property
     def log_efficiency(self) -> Float[Tensor, "run channel"]:
         return self.own[:, 0] + self.own[:, 2 : 2 + self.runs].T if self.runs else self.own[None, :, 0]
 
-    @property
-    def box(self) -> Float[Tensor, "channel term"]:
-        return self.shared[SENSOR_TERMS:] + self.own[:, 2 + self.runs :]
+    def correction(self, channel: int) -> Float[Tensor, "column"]:
+        """Coefficients of `columns`."""
+        found = self.shared.clone()
+        found[-len(self.order) :] += self.own[channel, 2 + self.runs :]
+        return found
 
     @property
     def bend(self) -> Float[Tensor, "channel"]:
@@ -92,20 +100,38 @@ class State:
         return replace(self, shared=self.shared + change[0], own=self.own + change[1])
 
 
+def columns(psi: Float[Tensor, "n k"], phi: Float[Tensor, "n term"], diffuse: Float[Tensor, "n"]) -> Float[Tensor, "n column"]:
+    """What the coefficients of one channel's correction multiply: psi, phi, and the terms of diffuse light, a constant first."""
+    return torch.cat([psi, phi, diffuse[:, None], diffuse[:, None] * phi], 1)
+
+
+def simulation_of(base: VisibilityField, degree: int) -> CalibratedField:
+    """`base` uncorrected, with what its light consists of: that which comes straight, and that which met the walls."""
+    field = CalibratedField(base.settings(), degree)
+    field.base.load_state_dict(base.state_dict())
+    alpha, length = direct_light(base)
+    centre, half = (torch.tensor(edge, dtype=torch.float64) for edge in field.box)
+    sensors = Sensors(*(t.double() for t in (base.sensors.centre, base.sensors.normal, base.sensors.radius)))
+    met, onward = wall_exchange(sensors, centre, half)
+    for parameter, found in ((field.alpha, alpha), (field.length, length), (field.met, met), (field.onward, onward)):
+        parameter.copy_(found)
+    return field
+
+
 def light_of(field: CalibratedField, points: Tensor, photons: Tensor, track: Tensor, run: Tensor, used: int) -> Light:
     visibility, direct = in_chunks(lambda x: torch.cat(field.light(x), 1), points.float()).double().tensor_split(2, 1)
     phi, psi = field.terms(points.double(), direct)
     light = photons[:, None] * visibility * (track < used).double()[:, None]
     light = light / light.sum(0).clamp(min=1e-300)
     share = torch.zeros(int(run.max()) + 1, light.shape[1], dtype=torch.float64).index_add(0, run[track], light)
-    psi_mean = torch.einsum("pc,pck->ck", light, psi)
-    return Light(visibility, photons, track, run, share, phi, psi, light.T @ phi, psi_mean)
+    mean = torch.stack([one @ columns(psi[:, c], phi, 1 - direct[:, c]) for c, one in enumerate(light.T)])
+    return Light(visibility, photons, track, run, share, phi, psi, 1 - direct, mean)
 
 
 def predict(light: Light, state: State, used: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(PE before compression and after it (track, channel), slopes (channel, used track, 2 + SENSOR_TERMS + term)).
+    """(PE before compression and after it (track, channel), slopes (channel, used track, 2 + column)).
 
-    Slopes: derivatives for log efficiency, bend, the sensor and the box terms.
+    Slopes: derivatives for log efficiency, bend, and the coefficients of `columns`.
     """
     tracks, channels = len(light.run), light.visibility.shape[1]
     first = torch.searchsorted(light.track, torch.arange(used + 1))  # point of each fitted track
@@ -114,25 +140,23 @@ def predict(light: Light, state: State, used: int) -> tuple[Tensor, Tensor, Tens
     factor = state.log_efficiency[light.run if light.runs else torch.zeros_like(light.run)].exp()
     before, after, slopes = *torch.empty(2, tracks, channels, dtype=torch.float64), []
     for c in range(channels):
-        psi = light.psi[:, c] - light.psi_mean[c]
-        delta = light.phi @ state.box[c] - light.phi_mean[c] @ state.box[c] + psi @ state.shared[:SENSOR_TERMS]
-        value = light.visibility[:, c] * delta.exp()
+        terms = columns(light.psi[:, c], light.phi, light.diffuse[:, c]) - light.mean[c]
+        value = light.visibility[:, c] * (terms @ state.correction(c)).exp()
         straight = photoelectrons(value[:, None], light.photons, light.track, tracks)[:, 0] * factor[:, c]
         after[:, c], by_light, by_bend = response(straight, state.bend[c])
         before[:, c] = straight
         # sums over the points of a track as one product: faster than adding rows, which `photoelectrons` does
         weighted = torch.sparse_csr_tensor(first, number, (light.photons * value)[:last], (used, last), check_invariants=False)
-        slope = torch.cat([weighted @ psi[:last], weighted @ light.phi[:last]], 1) * factor[:used, c, None]
-        slope[:, SENSOR_TERMS:] -= straight[:used, None] * light.phi_mean[c]
+        slope = (weighted @ terms[:last]) * factor[:used, c, None]
         slope = torch.cat([straight[:used, None], slope], 1) * by_light[:used, None]
         slopes.append(torch.cat([slope[:, :1], by_bend[:used, None] / state.brightest[c], slope[:, 1:]], 1))
     return before, after, torch.stack(slopes)
 
 
-def derivatives(slopes: Float[Tensor, "track m"], run: Int[Tensor, "track"], runs: int) -> tuple[Tensor, Tensor]:
+def derivatives(slopes: Float[Tensor, "track m"], run: Int[Tensor, "track"], state: State) -> tuple[Tensor, Tensor]:
     """(shared (track, s), own (track, k)) of one channel, in the order of `State`."""
-    drift = slopes[:, :1] * torch.nn.functional.one_hot(run, runs) if runs else slopes[:, :0]
-    return slopes[:, 2:], torch.cat([slopes[:, :2], drift, slopes[:, 2 + SENSOR_TERMS :]], 1)
+    drift = slopes[:, :1] * torch.nn.functional.one_hot(run, state.runs) if state.runs else slopes[:, :0]
+    return slopes[:, 2:], torch.cat([slopes[:, :2], drift, slopes[:, -len(state.order) :]], 1)
 
 
 def prior(strengths: Strengths, state: State) -> Prior:
@@ -140,9 +164,11 @@ def prior(strengths: Strengths, state: State) -> Prior:
     sensor = torch.tensor(SENSOR_STRENGTHS, dtype=torch.float64) ** -2
     drift = torch.full((state.runs,), strengths.drift**-2, dtype=torch.float64)
     own = torch.cat([torch.full((2,), FREE, dtype=torch.float64), drift, (state.order / strengths.own).square()]).repeat(len(state.dead), 1)
+    own[:, 2 + state.runs] = strengths.level**-2
     own[state.dead, 0] = 1
     own[state.bend == 0, 1] = HELD
-    return Prior(torch.cat([sensor, (state.order / strengths.shared).square()]), own)
+    box = (state.order / strengths.shared).square()
+    return Prior(torch.cat([sensor, box[1:], sensor.new_tensor([DIFFUSE_STRENGTH**-2]), box[1:]]), own)
 
 
 def where(mask: Bool[Tensor, "n"]) -> list[int]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldfit.experiments.dune.calibration_model import Light, State, Strengths, predict, where
+from fieldfit.experiments.dune.calibration_model import Light, State, Strengths, columns, predict, where
 from fieldfit.experiments.dune.calibration_noise import DEAD_SHARE, Noise, Trust, right_tracks
 from fieldfit.experiments.dune.calibration_posterior import Posterior
 from fieldfit.fields.calibrated import SENSOR_TERMS, CalibratedField
@@ -38,13 +38,13 @@ class Calibration:
         return in_chunks(self._relative_std, points.double())
 
     def _relative_std(self, points: Tensor) -> Tensor:
-        phi, psi = self.field.terms(points, self.field.light(points.float())[1].double())
+        direct = self.field.light(points.float())[1].double()
+        phi, psi = self.field.terms(points, direct)
         found = torch.zeros(len(points), len(self.dead), dtype=torch.float64)
         for c in where(~self.dead):
-            box = phi - self.light.phi_mean[c]
-            efficiency = torch.cat([box.new_tensor([1.0, 0.0]), self.light.share[: self.light.runs, c]])
-            shared = torch.cat([psi[:, c] - self.light.psi_mean[c], box], 1)
-            found[:, c] = self.posterior.variance(c, shared, torch.cat([efficiency.expand(len(points), -1), box], 1)).sqrt()
+            shared = columns(psi[:, c], phi, 1 - direct[:, c]) - self.light.mean[c]
+            efficiency = torch.cat([shared.new_tensor([1.0, 0.0]), self.light.share[: self.light.runs, c]]).expand(len(points), -1)
+            found[:, c] = self.posterior.variance(c, shared, torch.cat([efficiency, shared[:, -1 - phi.shape[1] :]], 1)).sqrt()
         return found
 
 
@@ -65,10 +65,10 @@ def result_of(field: CalibratedField, fit: Fit, measured: Float[Tensor, "track c
     light, state, found, dead = fit.light, fit.state, fit.posterior, fit.state.dead
     alive = (~dead).double()
     _, predicted, _ = predict(light, state, used)
-    means = torch.cat([light.psi_mean, light.phi_mean], 1)
-    common = means[~dead].mean(0)
-    away = common - means  # the scoring removes each term's mean over a channel's light, where it is least correlated with the efficiency
-    run_log = state.log_efficiency + away @ state.shared - (light.phi_mean * state.own[:, 2 + light.runs :]).sum(1)
+    common = light.mean[~dead].mean(0)
+    away = common - light.mean  # the scoring removes each term's mean over a channel's light, where it is least correlated with the efficiency
+    own = light.mean[:, -len(state.order) :]
+    run_log = state.log_efficiency + away @ state.shared - (own * state.own[:, 2 + light.runs :]).sum(1)
     shares = light.share if light.runs else torch.ones_like(light.share)
     efficiency, run_efficiency = (shares * run_log).sum(0).exp() * alive, run_log.exp() * alive
     rows = torch.zeros(1 + len(run_log), state.own.shape[1], dtype=torch.float64)
@@ -77,13 +77,14 @@ def result_of(field: CalibratedField, fit: Fit, measured: Float[Tensor, "track c
     std, run_std = torch.zeros_like(efficiency), torch.zeros_like(run_efficiency)
     for c in where(~dead):
         rows[0, 2 : 2 + light.runs] = light.share[: light.runs, c]
-        rows[:, 2 + light.runs :] = -light.phi_mean[c]
+        rows[:, 2 + light.runs :] = -own[c]
         error = found.variance(c, away[c].expand(len(rows), -1), rows).sqrt()
         std[c], run_std[:, c] = efficiency[c] * error[0], run_efficiency[:, c] * error[1:]
     field.efficiency.copy_(efficiency)
-    field.sensor.copy_(state.shared[:SENSOR_TERMS])
-    field.shared.copy_(state.shared[SENSOR_TERMS:])
-    field.own.copy_(state.own[:, 2 + light.runs :])
+    sensor, box, diffuse = state.shared.split([SENSOR_TERMS, len(state.order) - 1, len(state.order)])
+    field.sensor.copy_(sensor)
+    field.shared.copy_(box)
+    field.own.copy_(diffuse + state.own[:, 2 + light.runs :])
     field.gauge.copy_((common @ state.shared).expand(len(dead)))
     ones = torch.ones(len(measured), dtype=torch.float64)
     right = right_tracks(predicted, measured, fit.noise, replace(fit.trust, right=ones).plain(predicted, fit.noise) & ~dead)
@@ -123,8 +124,10 @@ def _told(fit: Fit, predicted: Tensor, measured: Tensor, efficiency: Tensor, rig
     return {
         "dead_test": f"slope of readings against simulated light below {100 * DEAD_SHARE:g} % of the channels' median: {names or 'none'}",
         "gauge": "what channels share of the correction has no mean over channels and the fitted tracks' simulated light, a channel's own "
-        "terms have none over the box, its drifts none over its light: efficiencies hold up to one common factor, the map up to its inverse",
-        "prior_strength": f"shared {strengths.shared:g}, own {strengths.own:g}, chosen by cross-validation over the fitted tracks",
+        "terms change its diffuse light alone, its drifts have no mean over its light: efficiencies hold up to one common factor, the map up to "
+        "its inverse",
+        "prior_strength": f"shared {strengths.shared:g}, own {strengths.own:g}, chosen by cross-validation over the fitted tracks; own levels of "
+        f"diffuse light {strengths.level:.4f}, by evidence",
         "drift": f"std {strengths.drift:.4f} a run and channel, chosen by evidence, {light.runs} runs" if light.runs else "one run",
         "noise": f"variance = {noise.poisson:.3f} PE + ({noise.relative:.4f} PE)^2, from the residuals",
         "saturated_channels": ", ".join(full) or "none",

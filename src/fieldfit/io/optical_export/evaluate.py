@@ -57,8 +57,20 @@ def network(told, w, member, x):
     return h @ w[f"layers.{last}.weight"].T + w[f"layers.{last}.bias"]
 
 
-def correction(told, w, x, f):
-    """delta: Legendre products over the box, distance and cosine to the sensor; f: share of direct light."""
+def walls(told, w, x):
+    """T: how often diffuse light met each of the six walls; shares of directions from a rectangle's corners, sums of atan(u v / (w r))."""
+    half, omega = np.array(told["box_half"]), []
+    to = np.stack([half + x - told["box_centre"], half - x + told["box_centre"]], 1)
+    for axis, side in itertools.product(range(3), range(2)):
+        u, v, up = to[:, :, None, (axis + 1) % 3], to[:, None, :, (axis + 2) % 3], to[:, side, axis, None, None]
+        up = np.where(up.real > 1e-9, up, 1e-9)
+        omega.append(np.arctan(u * v / (up * np.sqrt(up * up + u * u + v * v))).sum((1, 2)) / (4 * np.pi))
+    omega = np.stack(omega, 1)
+    return (omega @ w["met"])[:, None] * w["onward"] / (omega @ w["onward"].T)[:, :, None]
+
+
+def correction(told, w, x, g, v):
+    """delta: Legendre products over the box, distance and cosine to the sensor, walls; f: share of direct light."""
     u, degree, (height, square) = (x - told["box_centre"]) / told["box_half"], told["degree"], offsets(told, x)
     P = [np.ones_like(u), u]
     for n in range(1, degree):
@@ -67,21 +79,22 @@ def correction(told, w, x, f):
     phi = np.stack([P[i][:, 0] * P[j][:, 1] * P[k][:, 2] for i, j, k in powers], -1)
     d = np.sqrt(square)
     near, cosine = d / max(told["box_half"]), height / np.where(d.real > 1e-6, d, 1e-6)
-    psi = np.stack([near, near**2, cosine, f, f**2], -1)
-    return phi @ (w["shared"] + w["own"]).T + psi @ w["sensor"] - w["gauge"]
+    f = w["alpha"] * g * np.exp(-d / w["length"]) / v
+    f = np.where(f.real > 1, 1, f)
+    psi = np.concatenate([np.stack([near, near**2, cosine, f * (1 - f)], -1), (1 - f)[:, :, None] * walls(told, w, x)], -1)
+    return psi @ w["sensor"] + (phi @ w["shared"])[:, None] + (1 - f) * (w["own"][:, 0] + phi @ w["own"][:, 1:].T) - w["gauge"]
 
 
 def visibility(told, w, x):
     """v, or w of a calibration: (n, channel) at x (n, 3) [m]."""
     head, sign, middle = np.array(told["head"]), np.array(told["sign"]), np.array(told["box_centre"])
-    g, v, diffuse = share(told, x), 0, 0
+    g, v = share(told, x), 0
     for member, mirror in itertools.product(range(told["members"]), np.unique(sign, axis=0)):
         both = network(told, w, member, middle + mirror * (x - middle))
         seen = (sign == mirror).all(1) / told["members"]
-        glow = np.exp(both[:, head.max() + 1 + head])
-        v, diffuse = v + (g * np.exp(both[:, head]) + glow) * seen, diffuse + glow * seen
-    v, diffuse = (np.where(light.real > 1, 1, light) for light in (v, diffuse))
-    return v * w["efficiency"] * np.exp(correction(told, w, x, 1 - diffuse / v)) if "efficiency" in w else v
+        v = v + (g * np.exp(both[:, head]) + np.exp(both[:, head.max() + 1 + head])) * seen
+    v = np.where(v.real > 1, 1, v)
+    return v * w["efficiency"] * np.exp(correction(told, w, x, g, v)) if "efficiency" in w else v
 
 
 def gradient(told, w, x, step=1e-20):
