@@ -124,7 +124,8 @@ def light_of(field: CalibratedField, points: Tensor, photons: Tensor, track: Ten
     light = photons[:, None] * visibility * (track < used).double()[:, None]
     light = light / light.sum(0).clamp(min=1e-300)
     share = torch.zeros(int(run.max()) + 1, light.shape[1], dtype=torch.float64).index_add(0, run[track], light)
-    mean = torch.stack([one @ columns(psi[:, c], phi, 1 - direct[:, c]) for c, one in enumerate(light.T)])
+    by_wall = (light * (1 - direct)).T
+    mean = torch.cat([torch.einsum("pc,pck->ck", light, psi), light.T @ phi, by_wall.sum(1, keepdim=True), by_wall @ phi], 1)
     return Light(visibility, photons, track, run, share, phi, psi, 1 - direct, mean)
 
 
@@ -136,18 +137,25 @@ def predict(light: Light, state: State, used: int) -> tuple[Tensor, Tensor, Tens
     tracks, channels = len(light.run), light.visibility.shape[1]
     first = torch.searchsorted(light.track, torch.arange(used + 1))  # point of each fitted track
     last = int(first[-1])
-    number = torch.arange(last)
+    number, one = torch.arange(last), torch.ones_like(light.phi[:last, :1])
     factor = state.log_efficiency[light.run if light.runs else torch.zeros_like(light.run)].exp()
     before, after, slopes = *torch.empty(2, tracks, channels, dtype=torch.float64), []
     for c in range(channels):
-        terms = columns(light.psi[:, c], light.phi, light.diffuse[:, c]) - light.mean[c]
-        value = light.visibility[:, c] * (terms @ state.correction(c)).exp()
+        coefficients = state.correction(c)
+        along, shared, level, own = coefficients.split([light.psi.shape[2], light.phi.shape[1], 1, light.phi.shape[1]])
+        of_all, of_diffuse = (light.phi @ torch.stack([shared, own], 1)).T
+        delta = light.psi[:, c] @ along + of_all + light.diffuse[:, c] * (level + of_diffuse) - light.mean[c] @ coefficients
+        value = light.visibility[:, c] * delta.exp()
         straight = photoelectrons(value[:, None], light.photons, light.track, tracks)[:, 0] * factor[:, c]
         after[:, c], by_light, by_bend = response(straight, state.bend[c])
         before[:, c] = straight
         # sums over the points of a track as one product: faster than adding rows, which `photoelectrons` does
-        weighted = torch.sparse_csr_tensor(first, number, (light.photons * value)[:last], (used, last), check_invariants=False)
-        slope = (weighted @ terms[:last]) * factor[:used, c, None]
+        made, bounced = (
+            torch.sparse_csr_tensor(first, number, part[:last], (used, last), check_invariants=False)
+            for part in (light.photons * value, light.photons * value * light.diffuse[:, c])
+        )
+        slope = torch.cat([made @ light.psi[:last, c].contiguous(), made @ light.phi[:last], bounced @ one, bounced @ light.phi[:last]], 1)
+        slope = slope * factor[:used, c, None] - straight[:used, None] * light.mean[c]
         slope = torch.cat([straight[:used, None], slope], 1) * by_light[:used, None]
         slopes.append(torch.cat([slope[:, :1], by_bend[:used, None] / state.brightest[c], slope[:, 1:]], 1))
     return before, after, torch.stack(slopes)
