@@ -57,7 +57,7 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
             chunks = tuple(
                 1 if dim in ("shot", "channel") and variable.ndim > 2 else size for dim, size in zip(variable.dims, variable.shape, strict=True)
             )
-            known |= {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
+            known |= {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
         encoding[str(name)] = known
     with whole(path) as unfinished:
         dataset.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
