@@ -83,7 +83,7 @@ def evaluated(result: Calibration, found: xr.Dataset, box: Box) -> tuple[da.Arra
 
     def slab(first: int) -> np.ndarray:
         here = slice(first, first + thick)
-        points = np.stack(np.meshgrid(found.x.values[here], found.y.values, found.z.values, indexing="ij"), -1).reshape(-1, 3)
+        points = box.points(here)
         simulated, error = (np.moveaxis(found[name].values[:, here].reshape(channels, -1), 0, 1) for name in ("visibility", "visibility_std"))
         with torch.no_grad():
             x = torch.tensor(points, dtype=torch.float32)

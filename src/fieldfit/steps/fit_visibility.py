@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fieldfit.bridge import describe
 from fieldfit.config import Library
-from fieldfit.experiments.dune.hot_spots import displaced_channels
 from fieldfit.experiments.dune.mirrors import Volume
 from fieldfit.experiments.dune.neighbours import fill_masked
 from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, judged_fit
@@ -34,7 +33,7 @@ def fit_visibility(library: Path, output: Path, entry: Library) -> None:
     """Fit one field to the library at `library` and write it with the table and the baselines beside it."""
     found = open_product(library, "library", chunks={})
     box, disks = box_of(found, library), disks_of(found)
-    displaced, _ = displaced_channels(lambda c: found.visibility[c].values, box, disks, entry.component)
+    displaced = [int(c) for c in str(found.attrs["displaced_channels"]).split() if c != "none"]
     factor = [entry.component != "reflected" and c not in displaced for c in range(disks.count)]
     photons = found.photons_made.values.astype(np.float64) if "photons_made" in found else float(found.attrs["photons_per_voxel"])
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +59,7 @@ def _write(
 ) -> None:
     fitted, score = judged.fitted, judged.score
     weights, description = describe(fitted.field)
-    depth = judged.errors.depth(points_of(box, slice(None)))
+    depth = judged.errors.depth(box.points())
     dataset = product(
         "visibility",
         {
@@ -96,12 +95,6 @@ def _write(
     )
 
 
-def points_of(box: Box, planes: slice) -> NDArray[np.float64]:
-    """(voxel, 3) centres [m] of some planes of constant x, z fastest."""
-    x, y, z = box.centres()
-    return np.stack(np.meshgrid(x[planes], y, z, indexing="ij"), -1).reshape(-1, 3)
-
-
 def evaluated(field: VisibilityField, channels: int, box: Box, scratch: Path) -> NDArray[np.float32]:
     """Visibility (channel, x, y, z) at the voxels' centres, in a file."""
     nx, ny, nz = box.divisions
@@ -110,7 +103,7 @@ def evaluated(field: VisibilityField, channels: int, box: Box, scratch: Path) ->
     device = next(field.parameters()).device
     for first in range(0, nx, thick):
         planes = slice(first, first + thick)
-        points = torch.tensor(points_of(box, planes), dtype=torch.float32, device=device)
+        points = torch.tensor(box.points(planes), dtype=torch.float32, device=device)
         with torch.no_grad():
             values[:, planes] = in_chunks(field, points).T.reshape(channels, -1, ny, nz).cpu().numpy()
     return values

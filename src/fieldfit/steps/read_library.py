@@ -55,6 +55,7 @@ def _write(checked: Checked, findings: tuple[str, ...], source: Source, disks: D
         convention=source.convention,
         quantum_efficiency=source.efficiency,
         counting=checked.counting,
+        displaced_channels=" ".join(map(str, checked.displaced)) or "none",
         photons_per_voxel=f"{checked.photons:.9g}",
         box_lower_m=" ".join(f"{v:.9g}" for v in source.box.lower),
         box_upper_m=" ".join(f"{v:.9g}" for v in source.box.upper),

@@ -36,13 +36,14 @@ Made = float | NDArray[np.float64]  # photons made in every voxel, or in each (x
 @dataclass(frozen=True)
 class Checked:
     """raw, quality (channel, x, y, z): the table as read, and its flags; made, photons: in each voxel and in the median one, given or estimated;
-    counting: which; findings: a line each."""
+    counting: which; displaced: channels whose sensors are not where their light is; findings: a line each."""
 
     raw: Values
     quality: Flags
     made: Made
     photons: float
     counting: str
+    displaced: tuple[int, ...]
     findings: tuple[str, ...]
 
     def values(self, channel: int) -> Values:
@@ -124,7 +125,7 @@ def check_library(
             flags[[c, other]] = VoxelQuality.masked
     if all((flags[c] == VoxelQuality.masked).all() for c in channels):
         raise InputError(f"{path}: nothing is left to fit, all values are masked: " + "; ".join(findings))
-    return Checked(raw, flags, typical if photons is None else photons, typical, counting, tuple(findings))
+    return Checked(raw, flags, typical if photons is None else photons, typical, counting, tuple(displaced), tuple(findings))
 
 
 def counting_std(values: Values, photons: Made) -> Values:

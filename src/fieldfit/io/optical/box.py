@@ -34,6 +34,11 @@ class Box:
         """Voxel centres along x, y, z [m]."""
         return tuple(low + (np.arange(n) + 0.5) * edge for low, n, edge in zip(self.lower, self.divisions, self.pitch, strict=True))
 
+    def points(self, planes: slice = slice(None)) -> NDArray[np.float64]:
+        """(voxel, 3) centres [m] of all planes of constant x or some, z fastest."""
+        x, y, z = self.centres()
+        return np.stack(np.meshgrid(x[planes], y, z, indexing="ij"), -1).reshape(-1, 3)
+
     def told(self) -> str:
         """The box as the key `geometry` would give it."""
         low, high = ([round(v / CM, 6) for v in corner] for corner in (self.lower, self.upper))
