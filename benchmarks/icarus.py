@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 import uproot
@@ -29,6 +30,7 @@ from scipy.ndimage import map_coordinates
 from fieldfit.bridge import load_field
 from fieldfit.config import Library, load_entry
 from fieldfit.geometry.sensors import Sensors, solid_angle_share
+from fieldfit.steps.calibrate_visibility import calibrate_visibility
 from fieldfit.steps.export_visibility import export_visibility
 from fieldfit.steps.fit_visibility import fit_visibility
 from fieldfit.steps.read_library import read_library
@@ -37,6 +39,7 @@ SIDES, LENGTH, CHANNELS, PITCH = (74, 77), 394, 180, 0.05  # m
 ATTENUATION = 4.0  # m
 NEAR = 2.0  # m along z: sensors whose light is averaged over the voxel and not taken at its centre
 POINTS = 5000
+TRACKS, TRACK_POINTS = 400, 200
 GAUSS = PITCH / (2 * np.sqrt(3))
 
 
@@ -117,6 +120,20 @@ def simulate(found: Detector, photons: float, path: Path) -> int:
     return rows
 
 
+def write_tracks(found: Detector, path: Path) -> np.ndarray:
+    """TRACKS straight tracks through a detector like the simulated one; the efficiencies of its channels."""
+    random = np.random.default_rng(3)
+    a, b = random.random((2, TRACKS, 3)) * found.size
+    points = (a[:, None] + (b - a)[:, None] * ((np.arange(TRACK_POINTS) + 0.5) / TRACK_POINTS)[:, None]).reshape(-1, 3)
+    photons = np.repeat(np.linalg.norm(b - a, axis=1) * 5e7 / TRACK_POINTS, TRACK_POINTS)
+    efficiency = 0.03 * np.exp(random.normal(0, 0.1, len(found.centre)))
+    mean = (truth(found, points) * photons[:, None]).reshape(TRACKS, TRACK_POINTS, -1).sum(1) * efficiency
+    with h5py.File(path, "w") as file:
+        file["point_cm"], file["point_photons"] = 100 * points, photons
+        file["point_offset"], file["pe_measured"] = np.arange(TRACKS + 1) * TRACK_POINTS, random.poisson(mean).astype(float)
+    return efficiency
+
+
 def measured(step, arguments: tuple, answer) -> None:
     """CPU seconds, wall seconds, peak anonymous and resident memory [bytes] of a step in this process."""
     peak, done = [0], threading.Event()
@@ -193,9 +210,15 @@ def main(scale: float, photons: float, folder: Path, export: list[str], steps: i
     alone("fit_visibility", values, fit_visibility, folder / "library.nc", folder / "visibility.nc", entry)
     if export:
         alone("export_visibility: " + ", ".join(export), values, export_visibility, folder / "visibility.nc", None, folder / "export", entry)
+    efficiency = write_tracks(found, folder / "tracks.h5")
+    alone("calibrate_visibility", values, calibrate_visibility, folder / "visibility.nc", folder / "tracks.h5", folder / "calibration.nc", entry)
     sizes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.0f} MB" for name in ("library.root", "library.nc", "visibility.nc"))
     print(f"\n{found_rows / 1e6:.1f} M rows ({100 * found_rows / values:.0f} % of the values); {sizes}\n")
     print(score(found, folder), flush=True)
+    with xr.open_dataset(folder / "calibration.nc", engine="h5netcdf", chunks={}) as product:
+        away = np.log(product.efficiency.values / efficiency)
+        pulls = (away - away.mean()) / (product.efficiency_std / product.efficiency).values
+        print(f"efficiencies of {TRACKS} tracks: {100 * away.std():.2f} % off, pulls {pulls.std():.2f}; {product.attrs['prior_strength']}")
 
 
 if __name__ == "__main__":

@@ -137,13 +137,16 @@ def test_a_damaged_library_is_masked_and_fitted(made: Path, tmp_path: Path) -> N
 @pytest.mark.filterwarnings("error:The specified chunks separate the stored chunks")
 def test_a_library_larger_than_the_memory_gives_the_same(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fieldfit.steps.read_library.TABLE_BYTES", 5000)
-    monkeypatch.setattr("fieldfit.steps.fit_visibility.SLAB_VALUES", 1)
+    for step in ("fit_visibility", "calibrate_visibility"):
+        monkeypatch.setattr(f"fieldfit.steps.{step}.SLAB_VALUES", 1)
     entry = entry_in(made)
     read_library(entry.library, entry.channels, tmp_path / "library.nc", entry)
     fit_visibility(tmp_path / "library.nc", tmp_path / "visibility.nc", entry)
+    calibrate_visibility(tmp_path / "visibility.nc", entry.tracks, tmp_path / "calibration.nc", entry)
     for name in ("library.nc", "visibility.nc"):
         xr.testing.assert_equal(xr.open_dataset(tmp_path / name), xr.open_dataset(made / name))
-    assert {path.name for path in tmp_path.iterdir()} == {"library.nc", "visibility.nc"}
+    xr.testing.assert_allclose(xr.open_dataset(tmp_path / "calibration.nc"), xr.open_dataset(made / "calibration.nc"))
+    assert {path.name for path in tmp_path.iterdir()} == {"library.nc", "visibility.nc", "calibration.nc"}
 
 
 def test_an_error_leaves_no_table_behind(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
