@@ -385,7 +385,11 @@ class Quality(Entry):
 class VisibilityFit(Entry):
     """How the visibility field is fitted."""
 
-    steps: int = Field(6000, ge=1, description="optimiser steps of each of the two members")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="optimiser steps of each of the two members (default: 6000, or 133 for each channel without a mirror image, if that is more)",
+    )
     rate: float = Field(2e-3, gt=0, description="learning rate at the start of the cosine decay")
     batch: int = Field(512, ge=16, description="voxels a step")
     width: int = Field(96, ge=4, description="units a hidden layer")

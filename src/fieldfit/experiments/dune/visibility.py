@@ -29,6 +29,7 @@ from fieldfit.likelihoods import poisson_deviance
 
 MEMBERS = 2
 MOST_VALUES = 30_000_000  # (voxel, head) that are held in memory; of a larger library as many voxels as that allows are drawn
+LEAST_STEPS, STEPS_A_HEAD = 6000, 133  # by default
 LAST_FREEDOM = 3.0  # of the last layer's prior, in its initial std
 DIRECT_AT_START = 0.6  # share of a head's light that the direct part starts with
 
@@ -144,7 +145,8 @@ def _train(
         some = rows[torch.randint(len(rows), (min(settings.batch, len(rows)),), generator=generator).to(rows.device)]
         return weight_penalty(field, member) / values + deviance(some)
 
-    schedule = Schedule(settings.steps, settings.rate, check=max(1, settings.steps // 24), patience=settings.steps)
+    steps = settings.steps or max(LEAST_STEPS, STEPS_A_HEAD * field.heads)
+    schedule = Schedule(steps, settings.rate, check=max(1, steps // 24), patience=steps)
     parameters = list(field.network(member).parameters())
     name = f"fit_visibility {member + 1} of {MEMBERS}"
     result = fit([(parameters, 1.0)], objective, schedule, (lambda: deviance(held)) if len(held) else None, name)
