@@ -25,7 +25,7 @@ from fieldfit.fields.visibility import VisibilityField
 from fieldfit.geometry.sensors import Sensors, offsets
 from fieldfit.geometry.walls import wall_visits
 
-SENSOR_TERMS = 10
+SENSOR_TERMS = 10  # psi: 4, T: 6
 
 
 def degrees(degree: int) -> list[tuple[int, int, int]]:

@@ -124,8 +124,8 @@ def light_of(field: CalibratedField, points: Tensor, photons: Tensor, track: Ten
     light = photons[:, None] * visibility * (track < used).double()[:, None]
     light = light / light.sum(0).clamp(min=1e-300)
     share = torch.zeros(int(run.max()) + 1, light.shape[1], dtype=torch.float64).index_add(0, run[track], light)
-    by_wall = (light * (1 - direct)).T
-    mean = torch.cat([torch.einsum("pc,pck->ck", light, psi), light.T @ phi, by_wall.sum(1, keepdim=True), by_wall @ phi], 1)
+    bounced = (light * (1 - direct)).T
+    mean = torch.cat([torch.einsum("pc,pck->ck", light, psi), light.T @ phi, bounced.sum(1, keepdim=True), bounced @ phi], 1)
     return Light(visibility, photons, track, run, share, phi, psi, 1 - direct, mean)
 
 
