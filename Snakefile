@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from fieldfit.config import load_config
+from fieldfit.config.load import load_config
 from fieldfit.plan import REPORT, Plan
 from fieldfit.provenance import code_hash
 from fieldfit.types import InputError

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from fieldfit.config import load_entry
+from fieldfit.config.load import load_entry
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
 from fieldfit.steps.reduce_absorption import reduce_absorption

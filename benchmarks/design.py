@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.config import Annulus, Study
+from fieldfit.config.design import Annulus, Study
 from fieldfit.experiments.design.toy import ESTIMATORS, gradients
 from fieldfit.forward.shower import cell_centres, draw, in_region, learn, no_baseline, score_gradient, simulate
 from fieldfit.simulate.showers import deposits

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.interpolate import RegularGridInterpolator
 
-from fieldfit.config import VisibilityFit
+from fieldfit.config.dune import VisibilityFit
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks
 

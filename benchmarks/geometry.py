@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from fieldfit.calibration.frames import regions
-from fieldfit.config import Imaging, Refine
+from fieldfit.config.magis import Imaging, Refine
 from fieldfit.experiments.magis.geometry import refine_geometry
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.corrections import corrected, place_slopes, places

@@ -28,7 +28,8 @@ import xarray as xr
 from scipy.ndimage import map_coordinates
 
 from fieldfit.bridge import load_field
-from fieldfit.config import Library, load_entry
+from fieldfit.config.dune import Library
+from fieldfit.config.load import load_entry
 from fieldfit.geometry.sensors import Sensors, solid_angle_share
 from fieldfit.steps.calibrate_visibility import calibrate_visibility
 from fieldfit.steps.export_visibility import export_visibility

@@ -28,7 +28,7 @@ from imaging_speed import draw_speed
 from marked import write_between
 from tqdm import tqdm
 
-from fieldfit.config import DensityFit, Grid, Imaging
+from fieldfit.config.magis import DensityFit, Grid, Imaging
 from fieldfit.experiments.magis.classical import gaussian, reconstructed
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots
 from fieldfit.experiments.magis.iterative import mlem_iterations

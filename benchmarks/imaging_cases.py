@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from fieldfit.calibration.frames import calibrated, stated
-from fieldfit.config import Grid, Imaging, SimulateShots
+from fieldfit.config.magis import Grid, Imaging, SimulateShots
 from fieldfit.experiments.magis import densities
 from fieldfit.experiments.magis.start import Moments, Wave
 from fieldfit.experiments.magis.volume import Volume

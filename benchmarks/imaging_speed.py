@@ -8,7 +8,7 @@ from imaging_cases import cameras_of
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from fieldfit.config import Imaging, SimulateShots
+from fieldfit.config.magis import Imaging, SimulateShots
 from fieldfit.experiments.magis.densities import densities
 from fieldfit.simulate.layouts import layout_of
 from fieldfit.simulate.shots import shot_of, shown_of

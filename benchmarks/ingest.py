@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import uproot
 
-from fieldfit.config import Geometry, Quality, load_entry
+from fieldfit.config.dune import Geometry, Quality
+from fieldfit.config.load import load_entry
 from fieldfit.experiments.dune.hot_spots import share_of
 from fieldfit.experiments.dune.library import check_library
 from fieldfit.io.channels import Disks

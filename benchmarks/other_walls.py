@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fieldfit.config import VisibilityFit
+from fieldfit.config.dune import VisibilityFit
 from fieldfit.experiments.dune.calibration import calibrate
 from fieldfit.experiments.dune.visibility_errors import judged_fit
 from fieldfit.fields.visibility import VisibilityField

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fieldfit.config import Imaging, PrintedObject
+from fieldfit.config.magis import Imaging, PrintedObject
 from fieldfit.experiments.magis.imaging import thinned
 from fieldfit.experiments.magis.iterative import mlem
 from fieldfit.experiments.magis.printed_object import found_in, scaled

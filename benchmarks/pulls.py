@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from fieldfit.calibration.frames import regions
-from fieldfit.config import Imaging, SimulateShots
+from fieldfit.config.magis import Imaging, SimulateShots
 from fieldfit.experiments.magis.densities import densities
 from fieldfit.experiments.magis.volume import Lattice
 from fieldfit.metrics.pulls import pulls

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fieldfit.config import SimulateTomography, TomogramFit, Tomography
+from fieldfit.config.gallery import SimulateTomography, TomogramFit, Tomography
 from fieldfit.experiments.gallery.axis import axis_of
 from fieldfit.experiments.gallery.baselines import fbp
 from fieldfit.experiments.gallery.beam import Beam, beam_of, responding, responses

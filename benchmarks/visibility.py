@@ -21,7 +21,7 @@ import torch
 from scipy.interpolate import RegularGridInterpolator
 from siren_pytorch import SirenNet
 
-from fieldfit.config import Quality, VisibilityFit
+from fieldfit.config.dune import Quality, VisibilityFit
 from fieldfit.experiments.dune.visibility_errors import Judged, judged_fit
 from fieldfit.forward.visibility import in_chunks
 from fieldfit.io.channels import Disks, read_channels

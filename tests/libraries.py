@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import uproot
 
-from fieldfit.config import Library, load_entry
+from fieldfit.config.dune import Library
+from fieldfit.config.load import load_entry
 from fieldfit.io.optical.opening import open_library
 from fieldfit.io.optical.source import Source
 from root_objects import write_objects

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from fieldfit.config import load_config, load_entry
+from fieldfit.config.load import load_config, load_entry
 from fieldfit.contract import PixelUse
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.io.products import open_product
 from fieldfit.simulate.frames import write_run, write_shot_file, write_tiff
 from fieldfit.simulate.layouts import ring_of_cameras

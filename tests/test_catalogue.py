@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fieldfit.catalogue import shots_of
-from fieldfit.config import load_config
+from fieldfit.config.load import load_config
 from fieldfit.paths import shot_number
 from fieldfit.plan import Plan
 from fieldfit.simulate.frames import write_shot_file

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from fieldfit.config import Config, load_config, load_entry, load_study
+from fieldfit.config.load import Config, load_config, load_entry, load_study
 from fieldfit.schema import default_yaml, schema_json
 from fieldfit.types import InputError
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import uproot
 
-from fieldfit.config import Quality
+from fieldfit.config.dune import Quality
 from fieldfit.io.optical.table import Table, fill_table
 from fieldfit.types import InputError
 from libraries import (

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fieldfit import load_field
-from fieldfit.config import Annulus, EllipticAnnulus, MaterialFit, Shower, Study, Toy, load_study
+from fieldfit.config.design import Annulus, EllipticAnnulus, MaterialFit, Shower, Study, Toy
+from fieldfit.config.load import load_study
 from fieldfit.experiments.design.reference import Ring, best_ring, candidates, evaluate, filled_region, loss_a_primary, mass_of, ring_material
 from fieldfit.experiments.design.study import optimise
 from fieldfit.forward.shower import draw

@@ -11,7 +11,8 @@ import uproot
 import xarray as xr
 
 import fieldfit
-from fieldfit.config import Library, load_entry
+from fieldfit.config.dune import Library
+from fieldfit.config.load import load_entry
 from fieldfit.report.dune import pictures
 from fieldfit.steps.calibrate_visibility import calibrate_visibility
 from fieldfit.steps.fit_visibility import fit_visibility

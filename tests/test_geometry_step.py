@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fieldfit.config import Imaging, Refine, load_config
+from fieldfit.config.load import load_config
+from fieldfit.config.magis import Imaging, Refine
 from fieldfit.experiments.magis.geometry import prior_of
 from fieldfit.geometry.corrections import corrected, degrees_of, places
 from fieldfit.io.cameras import read_cameras

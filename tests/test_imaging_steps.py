@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from fieldfit.bridge import load_field
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.io.products import open_product
 from fieldfit.report.imaging import pictures
 from fieldfit.steps.calibrate_frames import calibrate_frames

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fieldfit.config import Quality
+from fieldfit.config.dune import Quality
 from fieldfit.experiments.dune.hot_spots import share_of
 from fieldfit.experiments.dune.library import Checked, check_library, counting_std, scatter_photons
 from fieldfit.experiments.dune.mirrors import mirrors_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.io.products import open_product
 from fieldfit.simulate.clouds import Cloud
 from fieldfit.simulate.frames import write_tiff_views

@@ -18,7 +18,8 @@ import uproot
 
 import fieldfit
 from fieldfit.bridge import describe
-from fieldfit.config import Library, load_config, load_entry
+from fieldfit.config.dune import Library
+from fieldfit.config.load import load_config, load_entry
 from fieldfit.experiments.dune.onnx_model import write_onnx
 from fieldfit.fields.calibrated import CalibratedField
 from fieldfit.fields.field import gradient

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldfit.config import Quality, load_config
+from fieldfit.config.dune import Quality
+from fieldfit.config.load import load_config
 from fieldfit.io.optical.source import Source
 from fieldfit.io.optical.table import Table, fill_table, fill_times
 from fieldfit.steps.read_library import read_library

@@ -8,7 +8,7 @@ import trimesh
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.spatial.transform import Rotation
 
-from fieldfit.config import Imaging, PrintedObject
+from fieldfit.config.magis import Imaging, PrintedObject
 from fieldfit.experiments.magis.printed_object import found_in, half_way, scaled, surface_of
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.io.stl import read_body

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import uproot
 
-from fieldfit.config import Geometry, Quality
+from fieldfit.config.dune import Geometry, Quality
 from fieldfit.io.optical.larsoft import COUNTS, LENGTHS, header_of, open_larsoft
 from fieldfit.io.optical.source import Component
 from fieldfit.io.optical.table import Table, fill_table

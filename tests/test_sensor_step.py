@@ -11,7 +11,7 @@ import tifffile
 import torch
 import xarray as xr
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.contract import SensorPixel
 from fieldfit.geometry.lens import pixel_position
 from fieldfit.io.cameras import read_cameras, region_sizes

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.io.products import open_product
 from fieldfit.report.setup import pictures
 from fieldfit.simulate.layouts import dome_of_mirrors, ring_of_cameras, twelve_cameras

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 
 import fieldfit
-from fieldfit.config import Tomography, load_config, load_entry
+from fieldfit.config.gallery import Tomography
+from fieldfit.config.load import load_config, load_entry
 from fieldfit.io.products import open_product
 from fieldfit.plan import Plan
 from fieldfit.report.gallery import pictures

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fieldfit.catalogue import shots_of
-from fieldfit.config import load_config
+from fieldfit.config.load import load_config
 from fieldfit.io.frames import span_of
 from fieldfit.plan import Plan
 from fieldfit.simulate.frames import write_fits, write_shot_file, write_tiff

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fieldfit.catalogue import Place, shots_of, version_of
-from fieldfit.config import Absorption, Config, Entry, Imaging, Library, Pictures, Ports, Shower, Tomography, Toy
+from fieldfit.config.design import Shower, Toy
+from fieldfit.config.dune import Library
+from fieldfit.config.entry import Entry
+from fieldfit.config.gallery import Tomography
+from fieldfit.config.load import Config
+from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
 from fieldfit.contract import WHERE
 from fieldfit.paths import EFFICIENCIES, EXPORTS, block_name, result
 from fieldfit.types import InputError, nearest

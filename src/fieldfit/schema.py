@@ -10,12 +10,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from fieldfit.config import ENTRY_MODELS, Config
+from fieldfit.config.load import ENTRY_MODELS, Config
 
 
 def default_yaml() -> str:
     """Every key with its default and description, as commented YAML."""
-    lines = ["# Every key, its default and its meaning. Printed from the models in fieldfit.config; do not edit: uv run python -m fieldfit.config"]
+    lines = ["# Every key, its default and its meaning. Printed from the models in fieldfit.config; do not edit: uv run python -m fieldfit.schema"]
     for section, models in ENTRY_MODELS.items():
         lines.append(f"{section}:")
         first = {model: name for name, model in reversed(models.items())}  # a model of several formats is printed once

@@ -10,7 +10,7 @@ import scipy.sparse
 import torch
 
 from camera_files import cameras_of
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.experiments.magis.abel import rings, seen_rings
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.experiments.magis.iterative import Classical, mlem, mlem_iterations, sirt, sirt_iterations, stopped

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fieldfit.config import SimulateShots
+from fieldfit.config.magis import SimulateShots
 from fieldfit.io.stl import read_stl
 from fieldfit.simulate.clouds import Cloud, Source
 from fieldfit.simulate.shots import source_of, true_density

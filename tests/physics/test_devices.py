@@ -6,7 +6,7 @@ import torch
 
 from camera_files import cameras_of
 from elsewhere import THERE, Elsewhere
-from fieldfit.config import Imaging, SimulateShots
+from fieldfit.config.magis import Imaging, SimulateShots
 from fieldfit.experiments.magis import densities as module
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.geometry.cameras import Camera

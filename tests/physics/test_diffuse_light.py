@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from fieldfit.config import VisibilityFit
+from fieldfit.config.dune import VisibilityFit
 from fieldfit.experiments.dune.calibration import calibrate
 from fieldfit.experiments.dune.direct_light import direct_light as found_direct
 from fieldfit.experiments.dune.visibility_errors import judged_fit

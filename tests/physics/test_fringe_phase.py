@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldfit.config import Pictures, SimulatePictures
+from fieldfit.config.magis import Pictures, SimulatePictures
 from fieldfit.experiments.magis.pictures import Fringes, fit_fringes
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls

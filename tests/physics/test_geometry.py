@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from camera_files import cameras_of
-from fieldfit.config import Imaging, Refine, SimulateShots
+from fieldfit.config.magis import Imaging, Refine, SimulateShots
 from fieldfit.experiments.magis.alignment import LIMIT_PIXELS, beyond_limits, moved_views, setup_told, view_shifts
 from fieldfit.experiments.magis.geometry import Refined, refine_geometry
 from fieldfit.experiments.magis.target import fit_view

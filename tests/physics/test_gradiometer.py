@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldfit.config import Ports, SimulateRun
+from fieldfit.config.magis import Ports, SimulateRun
 from fieldfit.contract import BudgetStatus
 from fieldfit.experiments.magis.budget import TARGETS, budget
 from fieldfit.experiments.magis.gradiometer import Gradiometer, fit_run, pairs_of

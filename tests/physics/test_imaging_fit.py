@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from camera_files import cameras_of
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.experiments.magis.imaging import thinned
 from fieldfit.experiments.magis.start import least_contrast, moments, strongest_wave, views_of, wave_at

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from fieldfit.config import Distortion, Glass, SimulateShots
+from fieldfit.config.magis import Distortion, Glass, SimulateShots
 from fieldfit.io.cameras import read_cameras
 from fieldfit.simulate.clouds import Cloud
 from fieldfit.simulate.layouts import dome_of_mirrors, layout_of, ring_of_cameras, twelve_cameras

@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_imaging_fit import CAMERAS, ENTRY, LAYOUT, SMALL
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.experiments.magis.densities import Densities, densities
 from fieldfit.simulate.clouds import Ring
 from fieldfit.simulate.shots import shot_of, true_density

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldfit.config import SimulateShots, load_config
+from fieldfit.config.load import load_config
+from fieldfit.config.magis import SimulateShots
 from fieldfit.io.cameras import read_cameras
 from fieldfit.io.frames import read_block
 from fieldfit.simulate.clouds import Cloud

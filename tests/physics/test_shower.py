@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fieldfit.config import Annulus, EllipticAnnulus, Study
+from fieldfit.config.design import Annulus, EllipticAnnulus, Study
 from fieldfit.forward.shower import FLOOR, cell_centres, draw, energies, in_region, learn, no_baseline, score_gradient, simulate
 from fieldfit.simulate.showers import deposits
 from fieldfit.types import InputError

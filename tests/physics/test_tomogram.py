@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldfit.config import TomogramFit
+from fieldfit.config.gallery import TomogramFit
 from fieldfit.experiments.gallery.axis import axis_of
 from fieldfit.experiments.gallery.baselines import fbp, sirt
 from fieldfit.experiments.gallery.beam import beam_of, responding, responses

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldfit.config import VisibilityFit
+from fieldfit.config.dune import VisibilityFit
 from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, errors_of, judged_fit
 from fieldfit.forward.visibility import in_chunks
 from fieldfit.io.channels import Disks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldfit.config import Grid
+from fieldfit.config.magis import Grid
 from fieldfit.experiments.magis.start import Moments, Wave, views_of
 from fieldfit.experiments.magis.volume import GHOSTS, TENT, _ghosts, _seen_from, _turned, in_box, on_grid, on_reported, volume_of
 from fieldfit.fields.fringed import density

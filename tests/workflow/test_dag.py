@@ -71,7 +71,7 @@ def test_a_visibility_is_exported_calibrated_where_there_are_tracks(tmp_path):
 
 def test_a_new_shot_reruns_its_own_block_only(tmp_path):
     """The block's digest is in its job's params: a later shot leaves the earlier blocks as they are."""
-    from fieldfit.config import load_config
+    from fieldfit.config.load import load_config
     from fieldfit.plan import Plan
 
     def blocks():

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fieldfit.config import Annulus, Study
+from fieldfit.config.design import Annulus, Study
 from fieldfit.types import InputError
 
 FLOOR = 1e-3  # density of what is called empty

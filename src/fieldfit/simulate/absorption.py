@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 from scipy.special import lambertw
 
-from fieldfit.config import Absorption, SimulateTriplets
+from fieldfit.config.magis import Absorption, SimulateTriplets
 from fieldfit.io.whole import whole
 from fieldfit.units import SR_IMAGING_WAVELENGTH_M, TAU
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fieldfit.config import SimulateShots
+from fieldfit.config.magis import SimulateShots
 from fieldfit.units import TAU, UM
 
 AZIMUTHS_DEG = (0, 30, 60, 90, 120, 150)

@@ -15,7 +15,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from fieldfit.config import Geometry, Library
+from fieldfit.config.dune import Geometry, Library
 from fieldfit.io.whole import whole
 from fieldfit.simulate.optics import Detector, count_photons, expect_photons
 from fieldfit.types import InputError

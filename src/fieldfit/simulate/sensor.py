@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.config import SimulateSensor, SimulateShots
+from fieldfit.config.magis import SimulateSensor, SimulateShots
 from fieldfit.simulate.frames import write_run
 from fieldfit.simulate.layouts import layout_of
 

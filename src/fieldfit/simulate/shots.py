@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fieldfit.config import SimulateShots
+from fieldfit.config.magis import SimulateShots
 from fieldfit.io.whole import whole
 from fieldfit.simulate.clouds import Cloud, Ring, Source, Values, Vector, letters, spots, two_clouds
 from fieldfit.simulate.frames import write_run

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from fieldfit.config import Annulus, Study
+from fieldfit.config.design import Annulus, Study
 
 EMPTY = 1e-3  # density of what is called empty
 

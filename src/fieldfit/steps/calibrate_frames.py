@@ -9,7 +9,7 @@ import xarray as xr
 
 from fieldfit.calibration.frames import Response, calibrated, regions, stated
 from fieldfit.calibration.sensor import response_of
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.geometry.cameras import Camera
 from fieldfit.io.cameras import frame_sizes, read_cameras, region_sizes
 from fieldfit.io.exposure import largest

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fieldfit.bridge import describe, field_of
-from fieldfit.config import Library
+from fieldfit.config.dune import Library
 from fieldfit.experiments.dune.calibration import calibrate
 from fieldfit.experiments.dune.calibration_result import Calibration
 from fieldfit.fields.visibility import VisibilityField

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.experiments.magis.setup import set_up
 from fieldfit.io.cameras import read_cameras, region_sizes
 from fieldfit.io.products import product, write_product

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.io.clock import contradicted
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.types import InputError, Status

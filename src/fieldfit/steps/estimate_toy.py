@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.config import Toy
+from fieldfit.config.design import Toy
 from fieldfit.experiments.design.toy import ESTIMATORS, gradients, scan
 from fieldfit.io.products import product, write_product
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from fieldfit.bridge import describe, field_of
-from fieldfit.config import Shower, load_study
+from fieldfit.config.design import Shower
+from fieldfit.config.load import load_study
 from fieldfit.experiments.design.reference import CANDIDATES, best_ring, candidates, evaluate, mass_of
 from fieldfit.fields.fourier import FourierMaterial, joined
 from fieldfit.io.products import open_product, product, write_product

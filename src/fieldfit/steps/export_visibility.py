@@ -12,7 +12,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from fieldfit.bridge import field_of
-from fieldfit.config import Export, Library
+from fieldfit.config.dune import Export, Library
 from fieldfit.experiments.dune.export import Visibility, planes_of, told_of
 from fieldfit.experiments.dune.onnx_model import write_onnx
 from fieldfit.fields.calibrated import CalibratedField

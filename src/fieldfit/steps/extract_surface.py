@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.experiments.magis.printed_object import DRAWN, Found, found_in, scaled
 from fieldfit.io.products import open_product, product, write_product
 from fieldfit.io.stl import read_body

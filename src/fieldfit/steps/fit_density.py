@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fieldfit.bridge import describe
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.experiments.magis.alignment import moved_views, setup_told, told, usual_shift
 from fieldfit.experiments.magis.densities import Densities, densities, of_batch
 from fieldfit.experiments.magis.precision import COEFFICIENTS

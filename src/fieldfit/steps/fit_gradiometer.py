@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.config import Ports
+from fieldfit.config.magis import Ports
 from fieldfit.experiments.magis.budget import budget, phase_density, scatter_density
 from fieldfit.experiments.magis.gradiometer import Gradiometer, fit_run
 from fieldfit.fitting.fit import device_of

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fieldfit.config import Pictures
+from fieldfit.config.magis import Pictures
 from fieldfit.experiments.magis.pictures import fit_fringes
 from fieldfit.fitting.fit import device_of
 from fieldfit.io.pictures import read_pictures

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fieldfit.bridge import describe
-from fieldfit.config import Tomography
+from fieldfit.config.gallery import Tomography
 from fieldfit.experiments.gallery.axis import axis_of
 from fieldfit.experiments.gallery.beam import beam_of
 from fieldfit.experiments.gallery.tomogram import METHODS, Bench, Tomogram, depths, hull, reconstruct, split

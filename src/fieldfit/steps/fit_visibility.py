@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fieldfit.bridge import describe
-from fieldfit.config import Library
+from fieldfit.config.dune import Library
 from fieldfit.experiments.dune.mirrors import Volume
 from fieldfit.experiments.dune.neighbours import fill_masked
 from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, judged_fit

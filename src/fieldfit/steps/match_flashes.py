@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.interpolate import RegularGridInterpolator
 
 from fieldfit.bridge import load_field, load_gradient
-from fieldfit.config import Library
+from fieldfit.config.dune import Library
 from fieldfit.experiments.dune.flash import Light
 from fieldfit.experiments.dune.flash import match_flashes as matched
 from fieldfit.io.flashes import read_flashes

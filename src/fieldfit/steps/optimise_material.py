@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fieldfit.bridge import describe
-from fieldfit.config import Shower, load_study
+from fieldfit.config.design import Shower
+from fieldfit.config.load import load_study
 from fieldfit.experiments.design.study import optimise
 from fieldfit.forward.shower import cell_centres
 from fieldfit.io.products import product, write_product

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.config import Library
+from fieldfit.config.dune import Library
 from fieldfit.experiments.dune.library import Checked, check_library
 from fieldfit.io.channels import Disks, read_channels
 from fieldfit.io.optical.opening import open_library

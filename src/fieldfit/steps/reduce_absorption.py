@@ -9,7 +9,7 @@ import numpy as np
 from dask.delayed import delayed
 
 from fieldfit.calibration.absorption import judge, lit, photon_transfer
-from fieldfit.config import Absorption
+from fieldfit.config.magis import Absorption
 from fieldfit.contract import PixelUse
 from fieldfit.experiments.magis.absorption import numbers, pictures, raw_density
 from fieldfit.experiments.magis.eigen_background import Background, eigen_background, find_atoms, held_out_chi2

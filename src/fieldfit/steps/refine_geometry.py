@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fieldfit.config import Imaging, Refine
+from fieldfit.config.magis import Imaging, Refine
 from fieldfit.experiments.magis.alignment import setup_told
 from fieldfit.experiments.magis.geometry import Refined, prior_of
 from fieldfit.experiments.magis.geometry import refine_geometry as refined_by_shots

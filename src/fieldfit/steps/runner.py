@@ -12,7 +12,7 @@ from typing import Any
 
 import dask
 
-from fieldfit.config import load_entry
+from fieldfit.config.load import load_entry
 from fieldfit.types import InputError
 
 

@@ -1,6 +1,6 @@
 """Dark and flat frames of simulated sensors."""
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.simulate.sensor import sensors_of, write_calibration
 from fieldfit.types import InputError
 

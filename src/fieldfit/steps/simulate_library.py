@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fieldfit.config import Library
+from fieldfit.config.dune import Library
 from fieldfit.simulate.library import make_files
 
 

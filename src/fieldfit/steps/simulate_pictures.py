@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.config import Pictures, SimulatePictures
+from fieldfit.config.magis import Pictures, SimulatePictures
 from fieldfit.simulate.pictures import draw_fringe, photograph, write_pictures
 
 PIXEL_M = 24e-6

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.config import Ports, SimulateRun
+from fieldfit.config.magis import Ports, SimulateRun
 from fieldfit.simulate.ports import Truth, simulate_run, write_run
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.simulate.shots import write_shots
 from fieldfit.types import InputError
 

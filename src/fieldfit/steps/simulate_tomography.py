@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.config import SimulateTomography, Tomography
+from fieldfit.config.gallery import SimulateTomography, Tomography
 from fieldfit.simulate.tomography import PHANTOM, Bench, Ellipse, write_scan
 
 FRAMES = 10  # white and dark

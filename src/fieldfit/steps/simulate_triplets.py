@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fieldfit.config import Absorption
+from fieldfit.config.magis import Absorption
 from fieldfit.simulate.absorption import write_triplets
 from fieldfit.types import InputError
 

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float
 
-from fieldfit.config import Study
+from fieldfit.config.design import Study
 from fieldfit.experiments.design.study import density_of, inside_disc
 from fieldfit.forward.shower import Draws, cell_centres, draw, in_region, simulate
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldfit.config import MaterialFit, Study
+from fieldfit.config.design import MaterialFit, Study
 from fieldfit.fields.fourier import FourierMaterial
 from fieldfit.fitting.fit import Schedule, device_of, fit, generator_of
 from fieldfit.forward.shower import FLOOR, cell_centres, draw, learn, no_baseline, score_gradient, simulate

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fieldfit.config import Quality
+from fieldfit.config.dune import Quality
 from fieldfit.experiments.dune.hot_spots import displaced_channels, share_of
 from fieldfit.experiments.dune.mirrors import asymmetric_pairs
 from fieldfit.experiments.dune.neighbours import JUMP, amid_light, jumps, runs

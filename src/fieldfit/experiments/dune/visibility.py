@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fieldfit.config import VisibilityFit
+from fieldfit.config.dune import VisibilityFit
 from fieldfit.experiments.dune.mirrors import Heads, Made, Volume, pooled
 from fieldfit.fields.visibility import OMEGA, VisibilityField
 from fieldfit.fitting.fit import Schedule, device_of, fit, generator_of

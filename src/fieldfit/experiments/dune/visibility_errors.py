@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fieldfit.config import VisibilityFit
+from fieldfit.config.dune import VisibilityFit
 from fieldfit.experiments.dune.mirrors import Made, Mirror, Volume, agreeing, heads_of, mirrors_of
 from fieldfit.experiments.dune.visibility import Fitted, Sample, fit_library, member_counts
 from fieldfit.fields.visibility import VisibilityField

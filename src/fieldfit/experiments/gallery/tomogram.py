@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldfit.config import TomogramFit
+from fieldfit.config.gallery import TomogramFit
 from fieldfit.experiments.gallery.baselines import fbp, sirt
 from fieldfit.experiments.gallery.beam import Beam, responding, responses
 from fieldfit.fields.grids import gathered

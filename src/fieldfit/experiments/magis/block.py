@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldfit.config import DensityFit
+from fieldfit.config.magis import DensityFit
 from fieldfit.experiments.magis.envelopes import ROUGH, SCORING_STEPS, drawn, scored
 from fieldfit.experiments.magis.iterative import joined
 from fieldfit.experiments.magis.shape import Photons, Shape, fit_shape

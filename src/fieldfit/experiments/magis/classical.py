@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldfit.config import DensityFit, Imaging
+from fieldfit.config.magis import DensityFit, Imaging
 from fieldfit.experiments.magis.abel import AXES, rings, seen_rings
 from fieldfit.experiments.magis.envelopes import TOLERANCE, scored, started
 from fieldfit.experiments.magis.imaging import Fitted, thinned

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.experiments.magis.classical import gaussian, voxel_values
 from fieldfit.experiments.magis.imaging import field_of_fit, fit_shots, thinned
 from fieldfit.experiments.magis.iterative import mlem

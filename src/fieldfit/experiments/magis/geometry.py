@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldfit.config import Imaging, Refine
+from fieldfit.config.magis import Imaging, Refine
 from fieldfit.experiments.magis.alignment import USUAL, moved_views, view_shifts
 from fieldfit.experiments.magis.envelopes import ROUGH, drawn, sampled, scored, started, with_amplitude
 from fieldfit.experiments.magis.shape import LEAST

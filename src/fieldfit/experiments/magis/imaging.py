@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldfit.config import DensityFit
+from fieldfit.config.magis import DensityFit
 from fieldfit.experiments.magis.block import Block
 from fieldfit.experiments.magis.envelopes import TOLERANCE, WAVE_STEPS, drawn, scored, started, with_amplitude
 from fieldfit.experiments.magis.free_shapes import DARK, MARGIN, FreeShapes, with_shapes

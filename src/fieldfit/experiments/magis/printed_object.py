@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import marching_cubes
 
-from fieldfit.config import PrintedObject
+from fieldfit.config.magis import PrintedObject
 from fieldfit.metrics.registration import Pose, registered
 from fieldfit.metrics.surfaces import Surface, drawn_points, moved, signed_distance, vertex_areas, weighted_quantile
 from fieldfit.units import MM

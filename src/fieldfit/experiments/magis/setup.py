@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fieldfit.config import Imaging
+from fieldfit.config.magis import Imaging
 from fieldfit.experiments.magis.start import views_of
 from fieldfit.experiments.magis.waves_seen import Cloud, waves_seen
 from fieldfit.geometry.blur import blur_of

@@ -19,7 +19,7 @@ from scipy.ndimage import uniform_filter
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from fieldfit.config import Grid
+from fieldfit.config.magis import Grid
 from fieldfit.experiments.magis.start import Moments, View, Wave, views_of
 from fieldfit.fields.correlated import Correlated, correlated
 from fieldfit.forward.imaging import Projector, build_projector

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fieldfit.config import Geometry
+from fieldfit.config.dune import Geometry
 from fieldfit.io.optical.box import Box, box_between, given_box, same_box
 from fieldfit.io.optical.larsoft import TREE, library_rows
 from fieldfit.io.optical.source import Source

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldfit.config import Geometry
+from fieldfit.config.dune import Geometry
 from fieldfit.types import InputError
 from fieldfit.units import CM
 

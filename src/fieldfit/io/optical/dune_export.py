@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldfit.config import Geometry
+from fieldfit.config.dune import Geometry
 from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import Box, box_between, given_box, same_box
 from fieldfit.io.optical.source import ROWS, Component, Rows, Source, rows_of_slab

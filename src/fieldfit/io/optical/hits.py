@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldfit.config import Geometry
+from fieldfit.config.dune import Geometry
 from fieldfit.io.optical.box import Box, given_box
 from fieldfit.io.optical.photonlib_h5 import opened_h5
 from fieldfit.io.optical.source import ROWS, Rows, Source, rows_of_slab

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from fieldfit.config import Geometry
+from fieldfit.config.dune import Geometry
 from fieldfit.io.optical.box import given_box
 from fieldfit.io.optical.source import ROWS, Rows, Source, rows_of_slab
 from fieldfit.io.optical.trees import told

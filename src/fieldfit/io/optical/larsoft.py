@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fieldfit.config import Geometry
+from fieldfit.config.dune import Geometry
 from fieldfit.io.optical.box import Box, box_between, given_box, same_box
 from fieldfit.io.optical.source import Component, Rows, Source
 from fieldfit.io.optical.trees import REAL, WHOLE, Tree, check_branch, find_tree, opened, stream, told

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import uproot
 
-from fieldfit.config import Library, LibraryFormat
+from fieldfit.config.dune import Library, LibraryFormat
 from fieldfit.io.optical.arcube_lut import VECTOR_CLASS, VECTORS, open_arcube_lut
 from fieldfit.io.optical.dune_export import open_dune_export
 from fieldfit.io.optical.hits import open_hits

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fieldfit.config import Geometry
+from fieldfit.config.dune import Geometry
 from fieldfit.io.optical.box import box_between, given_box, same_box
 from fieldfit.io.optical.source import ROWS, Rows, Source, rows_of_slab
 from fieldfit.types import InputError, nearest

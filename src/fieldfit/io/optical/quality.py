@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldfit.config import Policy, Quality
+from fieldfit.config.dune import Policy, Quality
 from fieldfit.io.optical.source import Source
 from fieldfit.types import InputError
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldfit.config import Quality
+from fieldfit.config.dune import Quality
 from fieldfit.io.optical.quality import Faults, Tally, findings_of, judged, kinds_of, listed
 from fieldfit.io.optical.source import ROWS, Rows, Source
 from fieldfit.types import InputError, VoxelQuality
