@@ -57,7 +57,7 @@ def calibrated() -> CalibratedField:
     field, random = CalibratedField(simulated().settings()), torch.Generator().manual_seed(4)
     field.base.load_state_dict(simulated().state_dict())
     with torch.no_grad():
-        for parameter in (field.gauge, field.shared, field.own, field.sensor, field.alpha, field.length, field.met, field.onward):
+        for parameter in (field.gauge, field.shared, field.own, field.sensor, field.walls, field.alpha, field.length, field.met, field.onward):
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=random))
         field.alpha.add_(0.7)
         field.efficiency.copy_(torch.tensor(EFFICIENCY))

@@ -25,7 +25,7 @@ from fieldfit.fields.visibility import VisibilityField
 from fieldfit.geometry.sensors import Sensors, offsets
 from fieldfit.geometry.walls import wall_visits
 
-SENSOR_TERMS = 10  # psi: 4, T: 6
+SENSOR_TERMS, WALLS = 4, 6
 
 
 def degrees(degree: int) -> list[tuple[int, int, int]]:
@@ -64,12 +64,13 @@ class CalibratedField(Field):
         self.efficiency = torch.nn.Parameter(torch.ones(channels))
         self.gauge = torch.nn.Parameter(torch.zeros(channels))
         self.sensor = torch.nn.Parameter(torch.zeros(SENSOR_TERMS))
+        self.walls = torch.nn.Parameter(torch.zeros(WALLS))
         self.shared = torch.nn.Parameter(torch.zeros(terms))
         self.own = torch.nn.Parameter(torch.zeros(channels, 1 + terms))
         self.alpha = torch.nn.Parameter(torch.zeros(channels))
         self.length = torch.nn.Parameter(torch.ones(1))
-        self.met = torch.nn.Parameter(torch.eye(6))
-        self.onward = torch.nn.Parameter(torch.ones(channels, 6))
+        self.met = torch.nn.Parameter(torch.eye(WALLS))
+        self.onward = torch.nn.Parameter(torch.ones(channels, WALLS))
 
     def light(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n channel"], Float[Tensor, "n channel"]]:
         """(v of the simulation, f)."""
@@ -80,12 +81,12 @@ class CalibratedField(Field):
 
     def terms(
         self, points: Float[Tensor, "n 3"], direct: Float[Tensor, "n channel"]
-    ) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 10"]]:
-        """(phi, psi and T) of the module's equation; direct: f."""
+    ) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 4"], Float[Tensor, "n channel 6"]]:
+        """(phi, psi, T) of the module's equation; direct: f."""
         box = [torch.tensor(edge, dtype=points.dtype, device=points.device) for edge in self.box]
         psi = sensor_terms(points, self._sensors(points), max(self.box[1]), direct)
         visits = wall_visits(points, box[0], box[1], self.met.to(points), self.onward.to(points))
-        return box_terms(points, box[0], box[1], self.degree), torch.cat([psi, (1 - direct)[:, :, None] * visits], -1)
+        return box_terms(points, box[0], box[1], self.degree), psi, visits
 
     def _sensors(self, points: Tensor) -> Sensors:
         """Where the points are, of their precision."""
@@ -95,9 +96,9 @@ class CalibratedField(Field):
     def arriving(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
         """v exp(delta): the light that arrives at a channel, of a dead one too."""
         v, direct = self.light(points)
-        phi, psi = self.terms(points, direct)
-        diffuse = self.own[:, 0] + phi @ self.own[:, 1:].T
-        delta = psi @ self.sensor + (phi @ self.shared)[:, None] + (1 - direct) * diffuse - self.gauge
+        phi, psi, visits = self.terms(points, direct)
+        diffuse = visits @ self.walls + self.own[:, 0] + phi @ self.own[:, 1:].T
+        delta = psi @ self.sensor + phi @ self.shared[:, None] + (1 - direct) * diffuse - self.gauge
         values: Tensor = v * delta.exp()
         return values
 

@@ -31,7 +31,7 @@ class Light:
     """Tracks as the scoring sees them, float64.
 
     visibility (point, channel) of the simulation; photons, track (point), tracks in order; run (track); share (run, channel): of the
-    simulated light of the fitted tracks; phi (point, term); psi (point, channel, SENSOR_TERMS); diffuse (point, channel): 1 - f;
+    simulated light of the fitted tracks; phi (point, term); psi (point, channel, SENSOR_TERMS + WALLS); diffuse (point, channel): 1 - f;
     mean (channel, column): of `columns` over that light.
     """
 
@@ -105,6 +105,11 @@ def columns(psi: Float[Tensor, "n k"], phi: Float[Tensor, "n term"], diffuse: Fl
     return torch.cat([psi, phi, diffuse[:, None], diffuse[:, None] * phi], 1)
 
 
+def with_walls(psi: Float[Tensor, "n channel k"], visits: Float[Tensor, "n channel 6"], diffuse: Float[Tensor, "n channel"]) -> Tensor:
+    """psi and the walls' terms side by side (n, channel, k + 6)."""
+    return torch.cat([psi, diffuse[:, :, None] * visits], -1)
+
+
 def simulation_of(base: VisibilityField, degree: int) -> CalibratedField:
     """`base` uncorrected, with what its light consists of: that which comes straight, and that which met the walls."""
     field = CalibratedField(base.settings(), degree)
@@ -120,7 +125,8 @@ def simulation_of(base: VisibilityField, degree: int) -> CalibratedField:
 
 def light_of(field: CalibratedField, points: Tensor, photons: Tensor, track: Tensor, run: Tensor, used: int) -> Light:
     visibility, direct = in_chunks(lambda x: torch.cat(field.light(x), 1), points.float()).double().tensor_split(2, 1)
-    phi, psi = field.terms(points.double(), direct)
+    phi, psi, visits = field.terms(points.double(), direct)
+    psi = with_walls(psi, visits, 1 - direct)
     light = photons[:, None] * visibility * (track < used).double()[:, None]
     light = light / light.sum(0).clamp(min=1e-300)
     share = torch.zeros(int(run.max()) + 1, light.shape[1], dtype=torch.float64).index_add(0, run[track], light)

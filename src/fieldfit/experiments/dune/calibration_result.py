@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldfit.experiments.dune.calibration_model import Light, State, Strengths, columns, predict, where
+from fieldfit.experiments.dune.calibration_model import Light, State, Strengths, columns, predict, where, with_walls
 from fieldfit.experiments.dune.calibration_noise import DEAD_SHARE, Noise, Trust, right_tracks
 from fieldfit.experiments.dune.calibration_posterior import Posterior
-from fieldfit.fields.calibrated import SENSOR_TERMS, CalibratedField
+from fieldfit.fields.calibrated import SENSOR_TERMS, WALLS, CalibratedField
 from fieldfit.forward.visibility import in_chunks, photoelectrons
 
 
@@ -39,7 +39,8 @@ class Calibration:
 
     def _relative_std(self, points: Tensor) -> Tensor:
         direct = self.field.light(points.float())[1].double()
-        phi, psi = self.field.terms(points, direct)
+        phi, psi, visits = self.field.terms(points, direct)
+        psi = with_walls(psi, visits, 1 - direct)
         found = torch.zeros(len(points), len(self.dead), dtype=torch.float64)
         for c in where(~self.dead):
             shared = columns(psi[:, c], phi, 1 - direct[:, c]) - self.light.mean[c]
@@ -81,8 +82,9 @@ def result_of(field: CalibratedField, fit: Fit, measured: Float[Tensor, "track c
         error = found.variance(c, away[c].expand(len(rows), -1), rows).sqrt()
         std[c], run_std[:, c] = efficiency[c] * error[0], run_efficiency[:, c] * error[1:]
     field.efficiency.copy_(efficiency)
-    sensor, box, diffuse = state.shared.split([SENSOR_TERMS, len(state.order) - 1, len(state.order)])
+    sensor, walls, box, diffuse = state.shared.split([SENSOR_TERMS, WALLS, len(state.order) - 1, len(state.order)])
     field.sensor.copy_(sensor)
+    field.walls.copy_(walls)
     field.shared.copy_(box)
     field.own.copy_(diffuse + state.own[:, 2 + light.runs :])
     field.gauge.copy_((common @ state.shared).expand(len(dead)))

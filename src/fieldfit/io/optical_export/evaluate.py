@@ -81,8 +81,9 @@ def correction(told, w, x, g, v):
     near, cosine = d / max(told["box_half"]), height / np.where(d.real > 1e-6, d, 1e-6)
     f = w["alpha"] * g * np.exp(-d / w["length"]) / v
     f = np.where(f.real > 1, 1, f)
-    psi = np.concatenate([np.stack([near, near**2, cosine, f * (1 - f)], -1), (1 - f)[:, :, None] * walls(told, w, x)], -1)
-    return psi @ w["sensor"] + (phi @ w["shared"])[:, None] + (1 - f) * (w["own"][:, 0] + phi @ w["own"][:, 1:].T) - w["gauge"]
+    diffuse = walls(told, w, x) @ w["walls"] + w["own"][:, 0] + phi @ w["own"][:, 1:].T
+    psi = np.stack([near, near**2, cosine, f * (1 - f)], -1)
+    return psi @ w["sensor"] + (phi @ w["shared"])[:, None] + (1 - f) * diffuse - w["gauge"]
 
 
 def visibility(told, w, x):
