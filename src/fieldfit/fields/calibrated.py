@@ -76,7 +76,7 @@ class CalibratedField(Field):
         """(v of the simulation, f)."""
         share = self.base.geometric(points)
         v = self.base.value(points, share)
-        distance = offsets(self._sensors(points), points)[1]
+        distance = offsets(self.base.sensors.to(points), points)[1]
         return v, (self.alpha * share * (-distance / self.length).exp() / v).clamp(max=1.0)
 
     def terms(
@@ -84,14 +84,9 @@ class CalibratedField(Field):
     ) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 4"], Float[Tensor, "n channel 6"]]:
         """(phi, psi, T) of the module's equation; direct: f."""
         box = [torch.tensor(edge, dtype=points.dtype, device=points.device) for edge in self.box]
-        psi = sensor_terms(points, self._sensors(points), max(self.box[1]), direct)
+        psi = sensor_terms(points, self.base.sensors.to(points), max(self.box[1]), direct)
         visits = wall_visits(points, box[0], box[1], self.met.to(points), self.onward.to(points))
         return box_terms(points, box[0], box[1], self.degree), psi, visits
-
-    def _sensors(self, points: Tensor) -> Sensors:
-        """Where the points are, of their precision."""
-        sensors = self.base.sensors
-        return Sensors(*(t.to(points) for t in (sensors.centre, sensors.normal, sensors.radius)))
 
     def arriving(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
         """v exp(delta): the light that arrives at a channel, of a dead one too."""

@@ -70,8 +70,7 @@ class VisibilityField(Field):
         """g of the equation, of the points' precision; 0 for a channel without direct light."""
         if not any(self.factor):
             return torch.zeros(points.shape[0], len(self.factor), dtype=points.dtype, device=points.device)
-        here = Sensors(*(t.to(points.device) for t in (self.sensors.centre, self.sensors.normal, self.sensors.radius)))
-        share = solid_angle_share(here, points)
+        share = solid_angle_share(self.sensors.to(points.device), points)
         return torch.where(torch.tensor(self.factor, device=points.device), share, torch.zeros_like(share))
 
     def logarithms(self, member: int, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n head"], Float[Tensor, "n head"]]:

@@ -42,7 +42,11 @@ class Sensors:
 
     def double(self) -> "Sensors":
         """The same sensors in float64."""
-        return Sensors(self.centre.double(), self.normal.double(), self.radius.double())
+        return self.to(torch.float64)
+
+    def to(self, where: torch.dtype | torch.device | Tensor) -> "Sensors":
+        """The same sensors in another precision, on another device, or as a tensor has both."""
+        return Sensors(self.centre.to(where), self.normal.to(where), self.radius.to(where))
 
 
 def offsets(sensors: Sensors, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n channel"], Float[Tensor, "n channel"]]:

@@ -17,7 +17,6 @@ from fieldfit.experiments.dune.direct_light import direct_light
 from fieldfit.fields.calibrated import CalibratedField
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks, photoelectrons
-from fieldfit.geometry.sensors import Sensors
 from fieldfit.geometry.walls import wall_exchange
 
 SENSOR_STRENGTHS = (1.0, 1.0, 1.0, 0.5, *[0.5] * 6)  # of the terms in distance, angle, direct light and walls: ten numbers, measured well
@@ -105,9 +104,10 @@ def columns(psi: Float[Tensor, "n k"], phi: Float[Tensor, "n term"], diffuse: Fl
     return torch.cat([psi, phi, diffuse[:, None], diffuse[:, None] * phi], 1)
 
 
-def with_walls(psi: Float[Tensor, "n channel k"], visits: Float[Tensor, "n channel 6"], diffuse: Float[Tensor, "n channel"]) -> Tensor:
-    """psi and the walls' terms side by side (n, channel, k + 6)."""
-    return torch.cat([psi, diffuse[:, :, None] * visits], -1)
+def terms_of(field: CalibratedField, points: Tensor, direct: Float[Tensor, "n channel"]) -> tuple[Float[Tensor, "n term"], Tensor]:
+    """(phi, psi and the walls' terms side by side (n, channel, SENSOR_TERMS + WALLS)); direct: f."""
+    phi, psi, visits = field.terms(points, direct)
+    return phi, torch.cat([psi, (1 - direct)[:, :, None] * visits], -1)
 
 
 def simulation_of(base: VisibilityField, degree: int) -> CalibratedField:
@@ -116,8 +116,7 @@ def simulation_of(base: VisibilityField, degree: int) -> CalibratedField:
     field.base.load_state_dict(base.state_dict())
     alpha, length = direct_light(base)
     centre, half = (torch.tensor(edge, dtype=torch.float64) for edge in field.box)
-    sensors = Sensors(*(t.double() for t in (base.sensors.centre, base.sensors.normal, base.sensors.radius)))
-    met, onward = wall_exchange(sensors, centre, half)
+    met, onward = wall_exchange(base.sensors.double(), centre, half)
     for parameter, found in ((field.alpha, alpha), (field.length, length), (field.met, met), (field.onward, onward)):
         parameter.copy_(found)
     return field
@@ -125,8 +124,7 @@ def simulation_of(base: VisibilityField, degree: int) -> CalibratedField:
 
 def light_of(field: CalibratedField, points: Tensor, photons: Tensor, track: Tensor, run: Tensor, used: int) -> Light:
     visibility, direct = in_chunks(lambda x: torch.cat(field.light(x), 1), points.float()).double().tensor_split(2, 1)
-    phi, psi, visits = field.terms(points.double(), direct)
-    psi = with_walls(psi, visits, 1 - direct)
+    phi, psi = terms_of(field, points.double(), direct)
     light = photons[:, None] * visibility * (track < used).double()[:, None]
     light = light / light.sum(0).clamp(min=1e-300)
     share = torch.zeros(int(run.max()) + 1, light.shape[1], dtype=torch.float64).index_add(0, run[track], light)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldfit.experiments.dune.calibration_model import Light, State, Strengths, columns, predict, where, with_walls
+from fieldfit.experiments.dune.calibration_model import Light, State, Strengths, columns, predict, terms_of, where
 from fieldfit.experiments.dune.calibration_noise import DEAD_SHARE, Noise, Trust, right_tracks
 from fieldfit.experiments.dune.calibration_posterior import Posterior
 from fieldfit.fields.calibrated import SENSOR_TERMS, WALLS, CalibratedField
@@ -39,8 +39,7 @@ class Calibration:
 
     def _relative_std(self, points: Tensor) -> Tensor:
         direct = self.field.light(points.float())[1].double()
-        phi, psi, visits = self.field.terms(points, direct)
-        psi = with_walls(psi, visits, 1 - direct)
+        phi, psi = terms_of(self.field, points, direct)
         found = torch.zeros(len(points), len(self.dead), dtype=torch.float64)
         for c in where(~self.dead):
             shared = columns(psi[:, c], phi, 1 - direct[:, c]) - self.light.mean[c]

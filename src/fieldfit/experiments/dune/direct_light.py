@@ -15,7 +15,7 @@ from torch import Tensor
 from fieldfit.fields.calibrated import box_terms
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks
-from fieldfit.geometry.sensors import Sensors, offsets
+from fieldfit.geometry.sensors import offsets
 
 POINTS = 6000
 DEGREE = 7
@@ -32,8 +32,7 @@ def direct_light(base: VisibilityField) -> tuple[Tensor, Tensor]:
     points = centre + half * (2 * torch.rand(POINTS, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1)
     v = in_chunks(base, points.float()).double().clamp(min=1e-30)
     g = in_chunks(base.geometric, points.float()).double()
-    sensors = Sensors(*(t.double() for t in (base.sensors.centre, base.sensors.normal, base.sensors.radius)))
-    r = offsets(sensors, points)[1]
+    r = offsets(base.sensors.double(), points)[1]
     diffuse = torch.cat([torch.ones(POINTS, 1, dtype=torch.float64), box_terms(points, centre, half, DEGREE)], 1)
     lengths = torch.logspace(math.log10(SHORTEST), math.log10(LONGEST), LENGTHS, dtype=torch.float64) * half.max()
     alpha, cost = torch.zeros(2, LENGTHS, v.shape[1], dtype=torch.float64)
