@@ -15,6 +15,7 @@ from fieldfit.config.dune import Library
 from fieldfit.config.load import load_entry
 from fieldfit.report.dune import pictures
 from fieldfit.steps.calibrate_visibility import calibrate_visibility
+from fieldfit.steps.export_visibility import export_visibility
 from fieldfit.steps.fit_visibility import fit_visibility
 from fieldfit.steps.match_flashes import match_flashes
 from fieldfit.steps.read_library import read_library
@@ -32,6 +33,7 @@ def entry_in(folder: Path, **changes: Any) -> Library:
         "tracks": str(folder / "tracks.h5"),
         "flashes": str(folder / "flashes.h5"),
         "photons_per_voxel": 1000,
+        "times": True,
         "geometry": {"min_cm": [0, -50, 0], "max_cm": [100, 50, 160], "divisions": [6, 6, 8]},
         "simulate": {"photons": 1000, "divisions": [6, 6, 8], "tracks": 12, "flashes": 20},
         "fit": {"steps": 60, "width": 24, "batch": 256},
@@ -67,6 +69,46 @@ def test_the_products_field_gives_its_own_grid(made: Path) -> None:
         points = np.stack(np.meshgrid(product.x, product.y, product.z, indexing="ij"), -1).reshape(-1, 3)
         values = fieldfit.load_field(made / f"{name}.nc")(points)
         assert np.allclose(values.T.reshape(product[variable].shape), product[variable], rtol=1e-3, atol=1e-9)
+
+
+def test_arrival_times_are_fitted_and_go_back_into_a_library(made: Path, tmp_path: Path) -> None:
+    product = xr.open_dataset(made / "visibility.nc")
+    assert product.timing_label.values.tolist() == ["ReflTfirst", "timing_par[0]", "timing_par[1]"]
+    points = np.stack(np.meshgrid(product.x, product.y, product.z, indexing="ij"), -1).reshape(-1, 3)
+    found = fieldfit.load_arrival(made / "visibility.nc")(points)
+    np.testing.assert_allclose(found.transpose(0, 2, 1).reshape(product.arrival.shape), product.arrival.values, rtol=1e-4, atol=1e-3)
+    library = xr.open_dataset(made / "library.nc").arrival
+    first = library[1].values
+    lit = np.isfinite(first)
+    away = np.linalg.norm(points - product.channel_position.values[:, None], axis=2) - product.channel_radius.values[:, None]
+    nearest = away.reshape(first.shape) - np.linalg.norm([1 / 6, 1 / 6, 1.6 / 8]) / 2  # from the voxel's corner to the disk's edge
+    assert (first[lit] >= 7.46 * nearest[lit] - 1e-3).all()
+    assert np.corrcoef(product.arrival[1].values.ravel(), away.ravel())[0, 1] > 0.9
+    assert (product.arrival_std > 0).all()
+
+    entry = entry_in(made, export={"formats": ["larsoft", "larndsim_npz"]})
+    export_visibility(made / "visibility.nc", None, tmp_path, entry)
+    with uproot.open(tmp_path / "photon_library.root") as file:
+        rows = file["pmtresponse/PhotonLibraryData"].arrays(library="np")
+    voxel = rows["Voxel"]
+    place = rows["OpChannel"], voxel % 6, voxel // 6 % 6, voxel // 36
+    np.testing.assert_allclose(rows["ReflTfirst"], product.arrival[0].values[place], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(rows["timing_par"], product.arrival[1:].values[:, *place].T, rtol=1e-4, atol=1e-3)
+
+
+def test_a_library_without_times_is_told(made: Path, tmp_path: Path) -> None:
+    entry = entry_in(tmp_path, library=str(tmp_path / "bare.root"), channels=str(made / "channels.json"), quality={"holes": "accept"})
+    with uproot.open(made / "library.root") as file:
+        rows = file["PhotonLibraryData"].arrays(["Voxel", "OpChannel", "Visibility", "ReflVisibility"], library="np")
+    with uproot.recreate(entry.library) as file:
+        file.mktree("PhotonLibraryData", {name: v.dtype for name, v in rows.items()}).extend(rows)
+    with pytest.raises(InputError, match=r"bare.root: no arrival times, and the key times asks for them; expected ReflTfirst or timing_par"):
+        read_library(entry.library, entry.channels, tmp_path / "library.nc", entry)
+    plain = entry.model_copy(update={"times": False})
+    read_library(plain.library, plain.channels, tmp_path / "library.nc", plain)
+    fit_visibility(tmp_path / "library.nc", tmp_path / "visibility.nc", plain)
+    with pytest.raises(InputError, match=r"visibility.nc: holds no arrival times, expected a visibility that was fitted with the key times: true"):
+        fieldfit.load_arrival(tmp_path / "visibility.nc")
 
 
 def test_the_calibration_finds_the_dead_channel_and_the_efficiencies(made: Path) -> None:
@@ -123,7 +165,7 @@ def test_a_damaged_library_is_masked_and_fitted(made: Path, tmp_path: Path) -> N
     rows["Visibility"] = rows["Visibility"].copy()
     rows["Visibility"][[3, 40]] = np.nan, 1.5
     with uproot.recreate(tmp_path / "library.root") as file:
-        file.mktree("PhotonLibraryData", {key: values.dtype for key, values in rows.items()}).extend(rows)
+        file.mktree("PhotonLibraryData", {key: (values.dtype, values.shape[1:]) for key, values in rows.items()}).extend(rows)
     entry = entry_in(tmp_path, channels=str(made / "channels.json"), tracks=None, simulate=None)
     read_library(entry.library, entry.channels, tmp_path / "library.nc", entry)
     library = xr.open_dataset(tmp_path / "library.nc")

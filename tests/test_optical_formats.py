@@ -113,9 +113,11 @@ def test_larsoft_times_are_told_and_read_on_demand(tmp_path: Path) -> None:
     source = opened(write_larsoft(tmp_path / "a.root", rows), "larsoft", component="direct")
     assert source.times == ("ReflTfirst", "timing_par[0]", "timing_par[1]")
     assert "ReflTfirst, timing_par[0], timing_par[1]" in filled(source).findings[0]
-    assert fill_times(source, "timing_par[1]")[4, 2, 1, 3] == 42 * CHANNELS + 4 + 2
-    with pytest.raises(InputError, match=r"no times 'T1', expected one of ReflTfirst"):
-        fill_times(source, "T1")
+    first, _, second = fill_times(source, tmp_path)
+    assert second[4, 2, 1, 3] == 42 * CHANNELS + 4 + 2
+    assert np.isnan(first[0, 0, 0, 0])  # zero: no photon arrived
+    with pytest.raises(InputError, match=r"no arrival times, and the key times asks for them; expected ReflTfirst or timing_par \(larsoft\)"):
+        fill_times(opened(write_larsoft(tmp_path / "b.root"), "larsoft", component="direct"), tmp_path)
 
 
 def test_absent_rows_are_zeros_in_larsoft_only(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_larndsim_records_and_directions(tmp_path: Path, kind: str, falls: bool,
     source = opened(path, "larndsim_npz", geometry=GEOMETRY, y_order="top_down" if falls else "bottom_up")
     assert np.array_equal(filled(source).values, truth())
     assert source.name_at((2, 0, 3), 4) == f"arr[2, {2 if falls else 0}, 3, 4]" and ("y falls" in source.convention) == falls
-    assert fill_times(source, "t0")[4, 2, 0, 3] == np.float32(arr["t0"][2, 2 if falls else 0, 3, 4])
+    assert fill_times(source, tmp_path)[0][4, 2, 0, 3] == np.float32(arr["t0"][2, 2 if falls else 0, 3, 4])
 
 
 def test_channels_of_zeros_are_found_and_masked(tmp_path: Path) -> None:

@@ -28,17 +28,18 @@ def describe(field: Field) -> tuple[np.ndarray, str]:
     return weights.cpu().numpy(), text
 
 
-def field_of(dataset: xr.Dataset, path: Path) -> Field:
-    """The field that a product holds. Raises InputError when its description is absent or unknown."""
+def field_of(dataset: xr.Dataset, path: Path, name: str = "field") -> Field:
+    """The field that a product holds as `name`. Raises InputError when its description is absent or unknown."""
+    described, held = ("field", "field_weights") if name == "field" else (f"{name}_field", f"{name}_weights")
     try:
-        told = json.loads(dataset.attrs["field"])
+        told = json.loads(dataset.attrs[described])
         field = _family(told["family"])(**told["settings"])
         layout = [(str(name), [int(size) for size in shape]) for name, shape in told["layout"]]
-        weights = np.array(dataset["field_weights"].values, np.float32)
+        weights = np.array(dataset[held].values, np.float32)
         weights = weights if field.batch is None else weights.reshape(field.batch, -1)  # a batch can have several dimensions
         set_weights(field, torch.from_numpy(weights), layout)
     except (AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the attribute `field` does not describe a field of this version ({error!r})") from None
+        raise InputError(f"{path}: the attribute `{described}` does not describe a field of this version ({error!r})") from None
     return field.eval()
 
 
@@ -85,6 +86,27 @@ def load_gradient(path: str | Path) -> Callable[[Any], np.ndarray]:
         with torch.no_grad():
             along: np.ndarray = gradient(field, x).numpy()
         return along
+
+    return evaluate
+
+
+def load_arrival(path: str | Path) -> Callable[[Any], np.ndarray]:
+    """The arrival times of a visibility.nc at points (n, 3) in metres: (timing, n, channel) [ns], in the order of its coordinate `timing_label`;
+    NaN for a channel whose times the library does not have.
+
+    Raises InputError when the file holds none: the key `times: true` fits them.
+    """
+    path = Path(path)
+    product = open_product(path, "visibility", chunks={})
+    if "arrival_weights" not in product:
+        raise InputError(f"{path}: holds no arrival times, expected a visibility that was fitted with the key times: true")
+    field = field_of(product[["arrival_weights"]].load(), path, "arrival")
+    product.close()
+
+    def evaluate(points: Any) -> np.ndarray:
+        with torch.no_grad():
+            values: np.ndarray = in_chunks(field, _points(points, 3)).transpose(0, 1).numpy()
+        return values
 
     return evaluate
 

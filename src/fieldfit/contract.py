@@ -129,6 +129,8 @@ COORDINATES: dict[str, Variable] = {
     "parameter": _text("parameter", "parameter that the gradient is taken for"),
     "scan": _v("scan", "1", "index into scan_threshold"),
     "weight": _v("weight", "1", "index into the weights of the field"),
+    "timing": _text("timing", "column of arrival times, named as in the library"),
+    "arrival_weight": _v("arrival_weight", "1", "index into the weights of the arrival times' field"),
 }
 
 _SHOT = {
@@ -385,6 +387,7 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "channel_normal": _v("channel axis", "1", "direction in which the sensor looks"),
         "channel_radius": _v("channel", "m", "radius of the sensor"),
         "photons_made": _maybe("x y z", "1", "photons made in each voxel, where the file counts them"),
+        "arrival": _maybe("timing channel x y z", "ns", "arrival times as read (key times); NaN where no photon arrived"),
     },
     "visibility": {
         "visibility": _v("channel x y z", "1", "fitted visibility at the voxels' centres"),
@@ -399,6 +402,9 @@ PRODUCTS: dict[str, dict[str, Variable]] = {
         "bias": _v("method decade", "1", "sum(p)/sum(v) - 1 on held-out library voxels"),
         "loss": _v("step", "1", "mean deviance a step"),
         "field_weights": _v("weight", "1", "weights of the field, described by the attribute `field`"),
+        "arrival": _maybe("timing channel x y z", "ns", "fitted arrival times at the voxels' centres (key times)"),
+        "arrival_std": _maybe("timing channel x y z", "ns", "standard deviation of the fitted arrival times"),
+        "arrival_weights": _maybe("arrival_weight", "1", "weights of the arrival times' field, described by the attribute `arrival_field`"),
     },
     "calibration": {
         "efficiency": _v("channel", "1", "detected photo-electrons per photon that reaches the channel, mean of the runs by light; 0 for a dead one"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fieldfit.simulate.library import count_library
+from fieldfit.simulate.library import trace_library
 from fieldfit.simulate.optics import Detector, count_photons, expect_photons
 
 CENTRE = np.array([[0.0, 0.1, 0.3], [0.5, 0.5, 0.6], [1.0, -0.2, 0.5]])
@@ -38,7 +38,19 @@ def test_no_light_is_made_on_the_way() -> None:
 
 
 def test_a_library_counts_its_voxels_x_fastest() -> None:
-    counts = count_library(detector(), (3, 2, 2), 4000, np.random.default_rng(3)).sum(0)
+    traced = trace_library(detector(), (3, 2, 2), 4000, np.random.default_rng(3))
+    counts = traced.counts.sum(0)
     assert counts.shape == (12, 3)
     assert counts[0, 0] > counts[2, 0]  # channel 0 is on the lower x wall
     assert counts[2, 2] > counts[0, 2]  # channel 2 on the upper one
+
+
+def test_the_shortest_way_is_straight_and_a_mirrored_one_is_longer() -> None:
+    traced = trace_library(detector(), (3, 2, 2), 20_000, np.random.default_rng(4))
+    counts, (direct, reflected) = traced.counts, traced.first
+    far = 2  # the voxel at the upper x end, seen from channel 0 on the lower x wall: 2/3 m is its nearest face
+    assert 2 / 3 < direct[far, 0] < 0.9
+    assert reflected[far, 0] > direct[far, 0]
+    assert np.all(np.isinf(traced.first[counts == 0]))
+    lit = counts.sum(0) > 0
+    assert np.all(traced.way[lit] / counts.sum(0)[lit] >= traced.first.min(0)[lit] * (1 - 1e-5))

@@ -48,6 +48,7 @@ TINY = {
             "tracks": "demo/tracks.h5",
             "flashes": "demo/flashes.h5",
             "photons_per_voxel": 2000,
+            "times": True,
             "geometry": {"min_cm": [0, -50, 0], "max_cm": [100, 50, 160], "divisions": [5, 5, 8]},
             "fit": {"steps": 40, "width": 32, "depth": 2, "batch": 64},
             "export": {"formats": ["larsoft", "larndsim_npz", "photonlib_h5", "numpy", "onnx"], "voxel_cm": 25},

@@ -105,6 +105,7 @@ class Library(Entry):
     )
     fit_tracks: int | None = Field(None, ge=1, description="how many tracks, from the first, are fitted; the rest are held out (default: 5 of 7)")
     flashes: Path | None = Field(None, description="HDF5 with measured flashes: find their positions and charges")
+    times: bool = Field(False, description="fit the library's arrival times too: ReflTfirst, timing_par, T1, t0")
     fit: VisibilityFit = Field(default_factory=VisibilityFit, description="visibility fit")
     export: Export = Field(default_factory=Export, description="files for other tools")
     seed: int = Field(1, description="seed of every random choice")

@@ -55,8 +55,7 @@ class VisibilityField(Field):
         self._settings |= {"width": width, "depth": depth, "factor": factor, "head": head, "sign": sign, "members": members}
         self.heads = max(head) + 1
         self.factor = factor
-        # channels by the mirror that they are seen in; plain lists, since an exporter's trace cannot ask tensors
-        self.mirrored = [(m, [c for c in range(channels) if tuple(sign[c]) == m]) for m in sorted({(s[0], s[1], s[2]) for s in sign})]
+        self.mirrored = by_mirror(sign)
         self.head = head
         self.sensors = Sensors(torch.tensor(centre), torch.tensor(normal), torch.tensor(radius))
         self.register_buffer("box_centre", torch.tensor(box_centre), persistent=False)
@@ -100,6 +99,11 @@ class VisibilityField(Field):
 
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)
+
+
+def by_mirror(sign: list[list[int]]) -> list[tuple[tuple[int, int, int], list[int]]]:
+    """Each mirror with the channels that are seen in it; plain lists, since an exporter's trace cannot ask tensors."""
+    return [(m, [c for c, own in enumerate(sign) if tuple(own) == m]) for m in sorted({(s[0], s[1], s[2]) for s in sign})]
 
 
 def _columns(values: Tensor, columns: list[int]) -> Tensor:

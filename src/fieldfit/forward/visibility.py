@@ -31,10 +31,10 @@ def voxel_mean(values: Values, centres: Float[Tensor, "voxel 3"], edges: Float[T
     return sum((values(centres + sign * edges) for sign in signs), torch.zeros((), dtype=centres.dtype, device=centres.device)) / len(signs)
 
 
-def in_chunks(values: Values, points: Shaped[Tensor, "n *any"]) -> Float[Tensor, "n channel"]:
+def in_chunks(values: Values, points: Shaped[Tensor, "n *any"]) -> Float[Tensor, "n *value"]:
     """`values` at many points (or of many rows), so many at a time that the memory is bounded and the cache is used."""
     first = values(points[:LEAST_POINTS])
-    width = max(1, first.shape[1])
+    width = max(1, first[0].numel())
     chunk = max(LEAST_POINTS, min(CPU_POINTS, CPU_VALUES // width) if points.device.type == "cpu" else GPU_VALUES // width)
     return torch.cat([first, *(values(part) for part in points[LEAST_POINTS:].split(chunk) if len(part))])
 

@@ -22,6 +22,8 @@ def pictures(visibility: Path, calibration: Path | None = None, flashes: Path | 
     """The field beside the table, what was found in the table, errors beside the baselines, and what tracks and flashes say."""
     dataset = open_product(visibility, "visibility", chunks={})
     drawn = [_planes(dataset), _distance(dataset), _errors(dataset), _quality(dataset)]
+    if "arrival" in dataset:
+        drawn.append(_arrivals(dataset))
     if calibration is not None:
         measured = open_product(calibration, "calibration", chunks={})
         drawn += [_tracks(measured), _efficiencies(measured)]
@@ -111,6 +113,25 @@ def _distance(dataset: xr.Dataset) -> Picture:
         "Each dot is a voxel. At one distance the visibility still spreads by the angle at which the sensor is seen, by walls and by reflections."
     )
     return Picture("Visibility against distance", caption, figure)
+
+
+def _arrivals(dataset: xr.Dataset) -> Picture:
+    """Arrival times against the distance from the sensor, one column of times a panel."""
+    thin = _thinned(dataset)[["arrival", "arrival_std", "channel_position"]].compute()
+    columns = thin.sizes["timing"]
+    figure = Figure(figsize=(min(11.0, 3.7 * columns + 0.5), 3.4), layout="constrained")
+    points = np.stack(np.meshgrid(thin.x, thin.y, thin.z, indexing="ij"), -1)
+    channels = np.unique(np.linspace(0, thin.sizes["channel"] - 1, min(CHANNELS, thin.sizes["channel"])).round().astype(int))
+    for axes, k in zip(np.atleast_1d(figure.subplots(1, columns)), range(columns), strict=True):
+        for channel in channels:
+            distance = np.linalg.norm(points - thin.channel_position.values[channel], axis=-1).ravel()
+            axes.plot(distance, thin.arrival.values[k, channel].ravel(), ",", rasterized=True, label=f"channel {channel}")
+        axes.set(title=str(thin.timing.values[k]), xlabel="distance from the sensor [m]")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("fitted time [ns]")
+    figure.axes[0].legend(fontsize=7, markerscale=20)
+    caption = "Each dot is a voxel. Direct light comes by the straight way; what lies above the lowest line at a distance came by way of the walls."
+    return Picture("Arrival times", caption, figure, (("error", str(dataset.attrs["arrival_error"])),))
 
 
 def _errors(dataset: xr.Dataset) -> Picture:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from fieldfit.config.dune import Geometry, Library
 from fieldfit.io.whole import whole
-from fieldfit.simulate.optics import Detector, count_photons, expect_photons
+from fieldfit.simulate.optics import Detector, expect_photons, trace_photons
 from fieldfit.types import InputError
-from fieldfit.units import CM
+from fieldfit.units import AR_DELAY_S_M, CM, NS
 
 AT_ONCE = 262_144  # photons traced together: fits the processor's cache
 PHOTONS_PER_M = 5.0e6  # that a muon makes
@@ -55,19 +55,43 @@ def real_detector(simulated: Detector) -> Detector:
     return replace(simulated, absorption=6.0, scattering=0.75, reflectivity=0.3)
 
 
-def count_library(detector: Detector, divisions: tuple[int, int, int], photons: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Photons detected, (2, voxel, channel), direct and reflected, of `photons` from random places in each voxel, x fastest."""
-    voxels = int(np.prod(divisions))
-    edge = (detector.upper - detector.lower) / np.array(divisions)
-    counts = np.zeros((2, voxels, len(detector.centre)), np.int64)
+@dataclass(frozen=True)
+class Traced:
+    """counts (2, voxel, channel): photons detected, direct and reflected; first (2, voxel, channel) [m]: the shortest way of them, infinite
+    without one; way (voxel, channel) [m]: the sum of all ways."""
+
+    counts: NDArray[np.int64]
+    first: NDArray[np.float32]
+    way: NDArray[np.float64]
+
+
+def trace_library(
+    detector: Detector,
+    divisions: tuple[int, int, int],
+    photons: int,
+    generator: np.random.Generator,
+    lower: NDArray[np.float64] | None = None,
+    upper: NDArray[np.float64] | None = None,
+) -> Traced:
+    """`photons` from random places in each voxel, x fastest, of the detector or of a box inside it."""
+    lower, upper = detector.lower if lower is None else lower, detector.upper if upper is None else upper
+    voxels, channels = int(np.prod(divisions)), len(detector.centre)
+    edge = (upper - lower) / np.array(divisions)
+    counts, way = np.zeros((2, voxels * channels), np.int64), np.zeros(voxels * channels)
+    first = np.full((2, voxels * channels), np.inf, np.float32)
     total = voxels * photons
-    for first in range(0, total, AT_ONCE):
-        voxel = np.arange(first, min(first + AT_ONCE, total)) // photons
+    for begin in range(0, total, AT_ONCE):
+        voxel = np.arange(begin, min(begin + AT_ONCE, total)) // photons
         corner = np.stack([voxel % divisions[0], voxel // divisions[0] % divisions[1], voxel // (divisions[0] * divisions[1])], 1)
-        start = detector.lower + (corner + generator.random((len(voxel), 3))) * edge
-        low = int(voxel[0])
-        counts[:, low : int(voxel[-1]) + 1] += count_photons(detector, start, voxel - low, int(voxel[-1]) - low + 1, generator)
-    return counts
+        start = lower + (corner + generator.random((len(voxel), 3))) * edge
+        for arrived in trace_photons(detector, start, generator):
+            place = voxel[arrived.photon] * channels + arrived.channel
+            np.add.at(way, place, arrived.way)
+            for kind in (0, 1):
+                here = arrived.reflected == bool(kind)
+                np.add.at(counts[kind], place[here], 1)
+                np.minimum.at(first[kind], place[here], arrived.way[here])
+    return Traced(counts.reshape(2, voxels, channels), first.reshape(2, voxels, channels), way.reshape(voxels, channels))
 
 
 def cross_box(detector: Detector, tracks: int, generator: np.random.Generator) -> Muons:
@@ -107,7 +131,7 @@ def visibility_at(detector: Detector, points: NDArray[np.float64], samples: int,
 
 
 def make_files(entry: Library, truth: Path) -> None:
-    """Write the ROOT library (three or four branches at top level, no metadata), the sensors, the tracks, the flashes and the truth.
+    """Write the ROOT library (branches at top level, no metadata), the sensors, the tracks, the flashes and the truth.
 
     Raises InputError when the entry's geometry is absent, or says other divisions or photons than `simulate`.
     """
@@ -122,7 +146,7 @@ def make_files(entry: Library, truth: Path) -> None:
     generator = np.random.default_rng(entry.seed)
     detector = simulated_detector(geometry)
     real = real_detector(detector)
-    counts = count_library(detector, settings.divisions, settings.photons, generator)
+    traced = trace_library(detector, settings.divisions, settings.photons, generator)
     muons = cross_box(detector, settings.tracks, generator)
     efficiency = EFFICIENCY * generator.lognormal(0.0, 0.1, len(detector.centre))
     efficiency[DEAD] = 0.0
@@ -138,7 +162,7 @@ def make_files(entry: Library, truth: Path) -> None:
         "efficiency_times_visibility": (efficiency * visibility_at(real, points, TRUTH_SAMPLES, generator)).tolist(),
     }
     with whole(entry.library) as unfinished:
-        write_root(unfinished, counts / settings.photons)
+        write_root(unfinished, traced, settings.photons)
     with whole(entry.channels) as unfinished:
         unfinished.write_text(json.dumps(_sensors(detector), indent=1) + "\n")
     if entry.tracks is not None:
@@ -155,14 +179,24 @@ def make_files(entry: Library, truth: Path) -> None:
         unfinished.write_text(json.dumps(told) + "\n")
 
 
-def write_root(path: Path, visibility: NDArray[np.float64]) -> None:
-    """visibility (2, voxel, channel), direct and reflected: a row for each (voxel, channel) that is not all zero."""
-    voxel, channel = np.nonzero(visibility.any(0))
+def write_root(path: Path, traced: Traced, photons: int) -> None:
+    """A row for each (voxel, channel) that light reached; ReflTfirst 0 where none of it was reflected.
+
+    timing_par: of exp(-(t - [0]) / [1]), the first arrival and the mean delay after it [ns].
+    """
+    voxel, channel = np.nonzero(traced.counts.any(0))
+    counts, first = (part[:, voxel, channel] for part in (traced.counts, traced.first * (AR_DELAY_S_M / NS)))
+    mean = traced.way[voxel, channel] * (AR_DELAY_S_M / NS) / counts.sum(0)
+    columns = {
+        "Voxel": voxel.astype(np.int32),
+        "OpChannel": channel.astype(np.int32),
+        "Visibility": (counts[0] / photons).astype(np.float32),
+        "ReflVisibility": (counts[1] / photons).astype(np.float32),
+        "ReflTfirst": np.where(counts[1] > 0, first[1], 0).astype(np.float32),
+        "timing_par": np.stack([first.min(0), mean - first.min(0)], 1).astype(np.float32),
+    }
     with uproot.recreate(path) as file:
-        kinds = {"Voxel": np.int32, "OpChannel": np.int32, "Visibility": np.float32, "ReflVisibility": np.float32}
-        tree = file.mktree("PhotonLibraryData", kinds)
-        columns: tuple[Any, ...] = (voxel, channel, visibility[0][voxel, channel], visibility[1][voxel, channel])
-        tree.extend({name: column.astype(kind) for (name, kind), column in zip(kinds.items(), columns, strict=True)})
+        file.mktree("PhotonLibraryData", {name: (value.dtype, value.shape[1:]) for name, value in columns.items()}).extend(columns)
 
 
 def write_tracks(path: Path, muons: Muons, measured: NDArray[Any]) -> None:

@@ -12,6 +12,7 @@ Two estimators of the same detector, which a test holds against each other:
   NEAR radii the disk's solid angle / 4 pi takes the place of the random point. For tracks and truth.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,26 +56,45 @@ class Detector:
         return normal
 
 
-def count_photons(detector: Detector, start: Floats, origin: NDArray[np.int64], origins: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Photons detected, (2, origin, channel), direct and reflected: one photon from each row of `start` (n, 3), which belongs to `origin` (n)."""
-    counts = np.zeros((2, origins * len(detector.centre)), np.int64)
+@dataclass(frozen=True)
+class Arrived:
+    """Photons that reached a sensor: photon (n), its row in `start`; channel (n); reflected (n); way (n) [m], from its start."""
+
+    photon: NDArray[np.int64]
+    channel: NDArray[np.int64]
+    reflected: NDArray[np.bool_]
+    way: Floats
+
+
+def trace_photons(detector: Detector, start: Floats, generator: np.random.Generator) -> Iterator[Arrived]:
+    """One photon from each row of `start` (n, 3), by free flights: those that arrive at the end of each."""
     x = np.ascontiguousarray(start, np.float32)
+    photon, way = np.arange(len(x)), np.zeros(len(x), np.float32)
     direction = _isotropic(len(x), generator)
     reflected = np.zeros(len(x), bool)
     for _ in range(MOST_STEPS):
         if not len(x):
             break
+        before = x
         x, axis, side, event = _fly(detector, x, direction, generator)
+        way = way + np.sqrt(np.square(x - before).sum(1))
         met = event == WALL
         channel = _disk_at(detector, x, axis, side, met)
         hit = channel >= 0
-        for kind in (0, 1):
-            chosen = hit & (reflected == bool(kind))
-            counts[kind] += np.bincount(origin[chosen] * len(detector.centre) + channel[chosen], minlength=counts.shape[1])
+        yield Arrived(photon[hit], channel[hit], reflected[hit], way[hit])
         on = (event == SCATTERED) | (met & ~hit & (generator.random(len(x), np.float32) < detector.reflectivity))
-        x, origin, axis, side, bounced = x[on], origin[on], axis[on], side[on], met[on]
+        x, photon, way, axis, side, bounced = x[on], photon[on], way[on], axis[on], side[on], met[on]
         reflected = reflected[on] | bounced
         direction = _onward(axis, side, bounced, generator)
+
+
+def count_photons(detector: Detector, start: Floats, origin: NDArray[np.int64], origins: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Photons detected, (2, origin, channel), direct and reflected: one photon from each row of `start` (n, 3), which belongs to `origin` (n)."""
+    counts = np.zeros((2, origins * len(detector.centre)), np.int64)
+    for arrived in trace_photons(detector, start, generator):
+        place = origin[arrived.photon] * len(detector.centre) + arrived.channel
+        for kind in (0, 1):
+            counts[kind] += np.bincount(place[arrived.reflected == bool(kind)], minlength=counts.shape[1])
     return counts.reshape(2, origins, -1)
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from tqdm import tqdm
 
 from fieldfit.bridge import field_of
 from fieldfit.config.dune import Export, Library
-from fieldfit.experiments.dune.export import Visibility, planes_of, told_of
+from fieldfit.experiments.dune.export import Visibility, planes_of, times_of, told_of
 from fieldfit.experiments.dune.onnx_model import write_onnx
+from fieldfit.fields.arrival import ArrivalField
 from fieldfit.fields.calibrated import CalibratedField
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.fitting.fit import device_of
@@ -24,7 +26,7 @@ from fieldfit.io.optical.box import Box
 from fieldfit.io.optical_export.light_lut import write_light_lut
 from fieldfit.io.optical_export.photon_library import write_photon_library
 from fieldfit.io.optical_export.photonlib import write_photonlib
-from fieldfit.io.optical_export.table import Floats, Table, spooled, voxels_of
+from fieldfit.io.optical_export.table import Floats, Table, Times, spooled, voxels_of
 from fieldfit.io.optical_export.weights import named_tensors, write_evaluator, write_weights
 from fieldfit.io.products import open_product
 from fieldfit.io.whole import whole
@@ -48,9 +50,17 @@ def export_visibility(visibility: Path, calibration: Path | None, folder: Path, 
     _write_models(folder, source, field, own, entry.export)
     if set(TABLES) & set(entry.export.formats):
         box = _voxels(own, entry.export)
-        planes = planes_of(field, box, own, device_of(entry.device))
-        with spooled(_shown(planes, box.divisions[0], "voxels"), box, disks.count, folder) as table:
-            _write_tables(folder, table, disks, None if calibrated is None else calibrated.efficiency.values, entry)
+        device, nx = device_of(entry.device), box.divisions[0]
+        with ExitStack() as stack:
+            planes = _shown(planes_of(field, box, own, device), nx, "voxels")
+            table, times = stack.enter_context(spooled(planes, box, disks.count, folder)), None
+            if "arrival" in found:
+                arrival = field_of(found, visibility, "arrival")
+                assert isinstance(arrival, ArrivalField)
+                planes = _shown(times_of(arrival, box, device), nx, "times")
+                held = stack.enter_context(spooled(planes, box, len(found.timing) * disks.count, folder))
+                times = Times(tuple(str(name) for name in found.timing.values), held)
+            _write_tables(folder, table, times, disks, None if calibrated is None else calibrated.efficiency.values, entry)
 
 
 def _write_models(folder: Path, source: xr.Dataset, field: Visibility, own: Box, export: Export) -> None:
@@ -67,18 +77,18 @@ def _write_models(folder: Path, source: xr.Dataset, field: Visibility, own: Box,
         write_evaluator(folder / evaluator)
 
 
-def _write_tables(folder: Path, table: Table, disks: Disks, efficiency: np.ndarray | None, entry: Library) -> None:
+def _write_tables(folder: Path, table: Table, times: Times | None, disks: Disks, efficiency: np.ndarray | None, entry: Library) -> None:
     nx, _, nz = table.box.divisions
     for form in entry.export.formats:
         if form not in TABLES:
             continue
         (file,) = EXPORTS[form]
         if form == "larsoft":
-            write_photon_library(folder / file, _shown(table.along_z(), nz, file), table.box, table.channels, entry.component)
+            write_photon_library(folder / file, _shown(table.along_z(), nz, file), table.box, table.channels, entry.component, times)
         elif form == "photonlib_h5":
             write_photonlib(folder / file, _shown(table.along_z(), nz, file), table.box, table.channels, efficiency)
         else:
-            write_light_lut(folder / file, _shown(table.along_x(), nx, file), table.box, disks, efficiency)
+            write_light_lut(folder / file, _shown(table.along_x(), nx, file), table.box, disks, efficiency, times)
         logging.info("%s: %d values, %d bytes", folder / file, table.values.size, (folder / file).stat().st_size)
 
 

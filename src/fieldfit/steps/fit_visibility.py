@@ -5,8 +5,12 @@ field's values; both are written one channel at a time.
 """
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import dask.array as da
 import numpy as np
 import torch
 import xarray as xr
@@ -14,11 +18,11 @@ from numpy.typing import NDArray
 
 from fieldfit.bridge import describe
 from fieldfit.config.dune import Library
+from fieldfit.experiments.dune.arrival import ArrivalFit, fit_arrivals
 from fieldfit.experiments.dune.mirrors import Volume
 from fieldfit.experiments.dune.neighbours import fill_masked
 from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, judged_fit
-from fieldfit.fields.visibility import VisibilityField
-from fieldfit.forward.visibility import in_chunks
+from fieldfit.forward.visibility import Values, in_chunks
 from fieldfit.io.channels import Disks
 from fieldfit.io.library import box_of, disks_of
 from fieldfit.io.optical.box import Box
@@ -40,8 +44,22 @@ def fit_visibility(library: Path, output: Path, entry: Library) -> None:
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".fit-") as scratch:
         read = spooled(found, disks.count, box, Path(scratch))
         judged = judged_fit(read, box, disks, photons, factor, entry.fit, entry.seed, entry.device, symmetry=not displaced)
-        values = evaluated(judged.fitted.field, disks.count, box, Path(scratch))
-        _write(judged, read, values, found, box, disks, library, output, entry)
+        arrivals = _arrivals(judged, read, found, box, disks, entry)
+        field, device = judged.fitted.field, judged.fitted.sample.points.device
+        values = evaluated(field, disks.count, box, Path(scratch) / "field.npy", device)
+        times = _told(arrivals, judged.errors.depth(box.points()), values, box, Path(scratch)) if arrivals else {}
+        _write(judged, arrivals, times, read, values, found, box, disks, library, output, entry)
+
+
+def _arrivals(judged: Judged, read: Volume, found: xr.Dataset, box: Box, disks: Disks, entry: Library) -> ArrivalFit | None:
+    if "arrival" not in found:
+        return None
+
+    def times(channel: int) -> NDArray[np.float32]:
+        return np.where(read(channel)[1], np.float32(np.nan), found.arrival[:, channel].values)
+
+    names = [str(name) for name in found.timing.values]
+    return fit_arrivals(times, names, judged.fitted, judged.errors, box, disks)
 
 
 def spooled(found: xr.Dataset, channels: int, box: Box, scratch: Path) -> Volume:
@@ -55,7 +73,17 @@ def spooled(found: xr.Dataset, channels: int, box: Box, scratch: Path) -> Volume
 
 
 def _write(
-    judged: Judged, read: Volume, values: NDArray[np.float32], found: xr.Dataset, box: Box, disks: Disks, library: Path, output: Path, entry: Library
+    judged: Judged,
+    arrivals: ArrivalFit | None,
+    times: dict[str, Any],
+    read: Volume,
+    values: NDArray[np.float32],
+    found: xr.Dataset,
+    box: Box,
+    disks: Disks,
+    library: Path,
+    output: Path,
+    entry: Library,
 ) -> None:
     fitted, score = judged.fitted, judged.score
     weights, description = describe(fitted.field)
@@ -77,8 +105,10 @@ def _write(
             "bias": score.bias,
             "loss": fitted.losses.mean(1),
             "field_weights": weights,
+            **times,
         },
         {
+            "timing": found.timing.values if arrivals else np.array([]),
             "x": found.x.values,
             "y": found.y.values,
             "z": found.z.values,
@@ -87,6 +117,7 @@ def _write(
             "decade": score.decades,
         },
         field=description,
+        **({"arrival_field": describe(arrivals.field)[1]} | arrivals.told if arrivals else {}),
         **{name: str(found.attrs[name]) for name in PASSED_ON},
         **judged.told,
     )
@@ -95,15 +126,29 @@ def _write(
     )
 
 
-def evaluated(field: VisibilityField, channels: int, box: Box, scratch: Path) -> NDArray[np.float32]:
-    """Visibility (channel, x, y, z) at the voxels' centres, in a file."""
+def _told(arrivals: ArrivalFit, depth: NDArray[np.int64], values: NDArray[np.float32], box: Box, scratch: Path) -> dict[str, Any]:
+    """The variables of the arrival times."""
+    field, channels = arrivals.field, len(values)
+    timings = len(field.weights)
+    found = evaluated(field, timings * channels, box, scratch / "times.npy", field.weights.device)
+
+    def std(k: int, c: int) -> NDArray[np.float32]:
+        return arrivals.std(k, depth, values[c].reshape(-1)).reshape(box.divisions).astype(np.float32)
+
+    def stacked(read: Callable[[int, int], NDArray[np.float32]]) -> da.Array:
+        return da.stack([by_channel(partial(read, k), channels, box.divisions, np.float32) for k in range(timings)])
+
+    return {"arrival": stacked(lambda k, c: found[k * channels + c]), "arrival_std": stacked(std), "arrival_weights": describe(field)[0]}
+
+
+def evaluated(values: Values, outputs: int, box: Box, path: Path, device: torch.device) -> NDArray[np.float32]:
+    """(output, x, y, z) of `values`, points (n, 3) -> (n, ...) with so many outputs, at the voxels' centres; in a file at `path`."""
     nx, ny, nz = box.divisions
-    thick = max(1, SLAB_VALUES // (channels * ny * nz))
-    values = np.lib.format.open_memmap(scratch / "field.npy", "w+", "f4", (channels, nx, ny, nz))
-    device = next(field.parameters()).device
+    thick = max(1, SLAB_VALUES // (outputs * ny * nz))
+    found = np.lib.format.open_memmap(path, "w+", "f4", (outputs, nx, ny, nz))
     for first in range(0, nx, thick):
         planes = slice(first, first + thick)
         points = torch.tensor(box.points(planes), dtype=torch.float32, device=device)
         with torch.no_grad():
-            values[:, planes] = in_chunks(field, points).T.reshape(channels, -1, ny, nz).cpu().numpy()
-    return values
+            found[:, planes] = in_chunks(values, points).flatten(1).T.reshape(outputs, -1, ny, nz).cpu().numpy()
+    return found

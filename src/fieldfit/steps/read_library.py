@@ -4,14 +4,16 @@ import logging
 import tempfile
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
+from numpy.typing import NDArray
 
 from fieldfit.config.dune import Library
 from fieldfit.experiments.dune.library import Checked, check_library
 from fieldfit.io.channels import Disks, read_channels
 from fieldfit.io.optical.opening import open_library
 from fieldfit.io.optical.source import Source
-from fieldfit.io.optical.table import fill_table
+from fieldfit.io.optical.table import fill_table, fill_times
 from fieldfit.io.products import by_channel, product, write_product
 from fieldfit.types import InputError
 from fieldfit.units import CM
@@ -30,14 +32,26 @@ def read_library(library: Path, channels: Path | None, output: Path, entry: Libr
         table = fill_table(source, entry.quality, Path(scratch), TABLE_BYTES)
         photons = source.made if source.made is not None else entry.photons_per_voxel
         checked = check_library(table.values, source.box, disks, photons, entry.component, entry.quality, table.flags, library, source.name_at)
-        _write(checked, table.findings + placed + checked.findings, source, disks, [library, *([channels] if channels else [])], output, entry)
+        times = fill_times(source, Path(scratch)) if entry.times else ()
+        inputs = [library, *([channels] if channels else [])]
+        _write(checked, times, table.findings + placed + checked.findings, source, disks, inputs, output, entry)
 
 
-def _write(checked: Checked, findings: tuple[str, ...], source: Source, disks: Disks, inputs: list[Path], output: Path, entry: Library) -> None:
+def _write(
+    checked: Checked,
+    times: tuple[NDArray[np.float32], ...],
+    findings: tuple[str, ...],
+    source: Source,
+    disks: Disks,
+    inputs: list[Path],
+    output: Path,
+    entry: Library,
+) -> None:
     """One channel at a time: the table may be larger than memory."""
     for finding in findings:
         logging.warning("%s: %s", source.path, finding)
     x, y, z = source.box.centres()
+    shape = source.channels, source.box.divisions
     dataset = product(
         "library",
         {
@@ -48,8 +62,15 @@ def _write(checked: Checked, findings: tuple[str, ...], source: Source, disks: D
             "channel_normal": disks.normal,
             "channel_radius": disks.radius,
             **({"photons_made": source.made} if source.made is not None else {}),
+            **({"arrival": da.stack([by_channel(line.__getitem__, *shape, np.float32) for line in times])} if times else {}),
         },
-        {"x": x.astype(np.float32), "y": y.astype(np.float32), "z": z.astype(np.float32), "axis": np.array(["x", "y", "z"])},
+        {
+            "timing": np.array(source.times),
+            "x": x.astype(np.float32),
+            "y": y.astype(np.float32),
+            "z": z.astype(np.float32),
+            "axis": np.array(["x", "y", "z"]),
+        },
         component=entry.component,
         format=entry.format,
         convention=source.convention,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fieldfit.fields.arrival import ArrivalField
 from fieldfit.fields.calibrated import CalibratedField
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks, voxel_mean
@@ -44,6 +45,16 @@ def planes_of(field: Visibility, box: Box, own: Box, device: torch.device) -> It
                 points = torch.tensor(centres + shift, dtype=torch.float32, device=device)
                 total += in_chunks(lambda p: voxel_mean(values, p, edges), points)
         yield (total / len(inner)).clamp(max=1).float().cpu().numpy().reshape(len(y), len(z), channels)
+
+
+def times_of(field: ArrivalField, box: Box, device: torch.device) -> Iterator[Floats]:
+    """Arrival times [ns] at the centres of the voxels of `box`, in planes of constant x as (y, z, timing x channel); 0 where there is none."""
+    there = field.to(device)
+    nx, ny, nz = box.divisions
+    for k in range(nx):
+        points = torch.tensor(box.points(slice(k, k + 1)), dtype=torch.float32, device=device)
+        with torch.no_grad():
+            yield in_chunks(there, points).nan_to_num().cpu().numpy().reshape(ny, nz, -1)
 
 
 def told_of(field: Visibility) -> dict[str, Any]:

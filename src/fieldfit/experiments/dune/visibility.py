@@ -49,9 +49,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Fitted:
-    """field; sample; rows of each member, and of those held out from both; losses (step, member); kept_step of each member."""
+    """field; heads of its channels; sample; rows of each member, and of those held out from both; losses (step, member); kept_step of each member."""
 
     field: VisibilityField
+    heads: Heads
     sample: Sample
     rows: tuple[Tensor, ...]
     held: Tensor
@@ -76,7 +77,7 @@ def fit_library(
     aside = round(settings.held_out * len(order))
     held, parts = rows[:aside], rows[aside:].chunk(MEMBERS)
     results = [_train(field, member, sample, part, held, settings, generator) for member, part in enumerate(parts)]
-    return Fitted(field, sample, parts, held, np.stack([loss for loss, _ in results], 1), tuple(step for _, step in results))
+    return Fitted(field, heads, sample, parts, held, np.stack([loss for loss, _ in results], 1), tuple(step for _, step in results))
 
 
 def sampled(order: Tensor, read: Volume, box: Box, disks: Disks, photons: Made, factor: list[bool], heads: Heads, device: torch.device) -> Sample:

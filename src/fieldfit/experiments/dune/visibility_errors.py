@@ -59,7 +59,7 @@ class Errors:
 
     def std(self, depth: NDArray[np.int64], value: NDArray[np.floating]) -> Doubles:
         """Standard deviation of `value` (n) or (n, channel) at depths (n)."""
-        log_v = _log(value)
+        log_v = log_of(value)
         relative: Doubles = np.sqrt(self.noise.at(log_v, depth) + self.misfit.at(log_v, depth))
         return value * relative
 
@@ -89,11 +89,11 @@ def errors_of(fitted: Fitted, box: Box) -> tuple[Errors, dict[str, str]]:
     counts, made = (t[some].double().cpu().numpy() for t in (sample.counts, sample.photons))
     points = sample.points[some].double().cpu().numpy()
     mean = sum(means) / 2
-    log_v, square = _log(mean / np.maximum(made, 1)), np.square((means[0] - means[1]) / (2 * np.maximum(mean, 1e-9)))
+    log_v, square = log_of(mean / np.maximum(made, 1)), np.square((means[0] - means[1]) / (2 * np.maximum(mean, 1e-9)))
     corners = np.array(box.lower), np.array(box.upper), box.pitch
     depth = Errors(Table((), ()), Table((), ()), *corners).depth(points)
     seen = (made > 0) & (mean > 0)
-    noise = _table(log_v, square, np.ones_like(square), depth, seen)
+    noise = table_of(log_v, square, np.ones_like(square), depth, seen)
     # each voxel by the member that has not seen it
     m = np.full_like(mean, np.nan)
     for member, others in enumerate(fitted.rows[::-1]):
@@ -105,7 +105,7 @@ def errors_of(fitted: Fitted, box: Box) -> tuple[Errors, dict[str, str]]:
     share = np.broadcast_to(sample.weight.double().cpu().numpy(), m.shape)
     variance = 2 * noise.at(log_v, depth)  # of one member
     weight = share / (2 + 1 / m + 2 * np.square(m * variance))
-    misfit = _table(log_v, (scatter - 1 - m * variance) / m, weight * m * m, depth, seen)
+    misfit = table_of(log_v, (scatter - 1 - m * variance) / m, weight * m * m, depth, seen)
     told = {
         "uncertainty": f"noise from two fits to disjoint halves of the voxels ({_range(noise)}), "
         f"misfit from the chi-square of what each half predicts of the other ({_range(misfit)})",
@@ -119,12 +119,13 @@ def _counts(field: VisibilityField, member: int, sample: Sample, rows: Tensor) -
     return in_chunks(lambda some: member_counts(field, member, sample, some), rows)
 
 
-def _log(value: NDArray[np.floating]) -> Doubles:
+def log_of(value: NDArray[np.floating]) -> Doubles:
+    """Its logarithm, that of 1e-12 for less."""
     log_v: Doubles = np.log(np.maximum(value, 1e-12), dtype=np.float64)
     return log_v
 
 
-def _table(log_v: Doubles, square: Doubles, weight: Doubles, depth: NDArray[np.int64], use: NDArray[np.bool_]) -> Table:
+def table_of(log_v: Doubles, square: Doubles, weight: Doubles, depth: NDArray[np.int64], use: NDArray[np.bool_]) -> Table:
     """Weighted means of `square` in bins of log_v, all (voxel, head), never negative; depths with too few values take those of all."""
     rows = [_bins(*(a[use] for a in (log_v, square, weight)))]
     for k in range(len(DEPTHS) + 1):

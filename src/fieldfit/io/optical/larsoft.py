@@ -24,6 +24,7 @@ from fieldfit.types import InputError
 from fieldfit.units import CM
 
 TREE = "PhotonLibraryData"
+FIRST, PARAMETERS = "ReflTfirst", "timing_par"  # branches of arrival times
 EXPECTED = "a LArSoft photon library"
 COUNTS = ("NVoxels", "NChannels", "NDivX", "NDivY", "NDivZ")
 LENGTHS = ("MinX", "MaxX", "StepX", "MinY", "MaxY", "StepY", "MinZ", "MaxZ", "StepZ")
@@ -200,10 +201,10 @@ def _metadata(file: Any, folder: str, path: Path) -> dict[str, float]:
 
 def _times(file: Any, tree: Tree) -> tuple[str, ...]:
     """Columns of arrival times that the tree has."""
-    times = ["ReflTfirst"] if "ReflTfirst" in tree.branches else []
-    if "ReflTfirst" in times:
-        check_branch(file, tree, "ReflTfirst", REAL)
-    if "timing_par" in tree.branches:
-        width = check_branch(file, tree, "timing_par", REAL, wide=True)
-        times += [f"timing_par[{k}]" for k in range(width)]
+    times = [FIRST] if FIRST in tree.branches else []
+    if times:
+        check_branch(file, tree, FIRST, REAL)
+    if PARAMETERS in tree.branches:
+        width = check_branch(file, tree, PARAMETERS, REAL, wide=True)
+        times += [f"{PARAMETERS}[{k}]" for k in range(width)]
     return tuple(times)

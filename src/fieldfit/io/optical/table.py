@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldfit.config.dune import Quality
+from fieldfit.io.optical.larsoft import PARAMETERS
 from fieldfit.io.optical.quality import Faults, Tally, findings_of, judged, kinds_of, listed
 from fieldfit.io.optical.source import ROWS, Rows, Source
 from fieldfit.types import InputError, VoxelQuality
@@ -92,15 +93,24 @@ def fill_table(source: Source, quality: Quality, scratch: Path | None, most_byte
     return Table(source.arranged(values), source.arranged(flags), (*source.notes, *findings))
 
 
-def fill_times(source: Source, column: str) -> NDArray[np.float32]:
-    """(channel, x, y, z) one column of arrival times [ns], NaN without a row; the table must fit the memory."""
-    if column not in source.times:
-        raise InputError(f"{source.path}: no times '{column}', expected one of {', '.join(source.times) or 'none'}")
-    flat = np.full((source.channels, source.box.voxels), np.nan, np.float32)
-    for rows in source.chunks((column,)):
+def fill_times(source: Source, scratch: Path) -> tuple[NDArray[np.float32], ...]:
+    """(channel, x, y, z) of each column of arrival times [ns], from a file in the folder `scratch`; NaN where there is none.
+
+    There is none without a row, and where the value is not finite or exactly zero, as the formats have it where no photon arrived; or negative,
+    but for the parameters of a formula (timing_par). Rows outside the table are left out: `fill_table` tells of them.
+    Raises InputError when the library has no times.
+    """
+    if not source.times:
+        known = "ReflTfirst or timing_par (larsoft), T1 (arcube_lut), t0 (larndsim_npz)"
+        raise InputError(f"{source.path}: no arrival times, and the key times asks for them; expected {known}")
+    flat = np.lib.format.open_memmap(scratch / "times.npy", "w+", np.float32, (len(source.times), source.channels, source.box.voxels))
+    flat[:] = np.nan
+    for rows in source.chunks(source.times):
         inside = (rows.voxel >= 0) & (rows.voxel < source.box.voxels) & (rows.channel >= 0) & (rows.channel < source.channels)
-        flat[rows.channel[inside], rows.voxel[inside]] = rows.values[0][inside]
-    return source.arranged(flat)
+        for name, line, value in zip(source.times, flat, rows.values, strict=True):
+            arrived = inside & np.isfinite(value) & (value != 0) & ((value > 0) | name.startswith(PARAMETERS))
+            line[rows.channel[arrived], rows.voxel[arrived]] = value[arrived]
+    return tuple(source.arranged(line) for line in flat)
 
 
 def _checked(source: Source, quality: Quality, faults: Faults) -> Iterator[_Seen]:

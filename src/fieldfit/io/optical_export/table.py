@@ -39,6 +39,19 @@ class Table:
             yield np.array(self.values[x])
 
 
+@dataclass(frozen=True)
+class Times:
+    """names: columns of arrival times, as a library names them; table: timing x channel in place of channels [ns]."""
+
+    names: tuple[str, ...]
+    table: Table
+
+    def column(self, name: str) -> Floats:
+        """(x, y, z, channel) of one of the names."""
+        channels, k = self.table.channels // len(self.names), self.names.index(name)
+        return self.table.values[..., k * channels : (k + 1) * channels]
+
+
 @contextmanager
 def spooled(planes: Iterator[Floats], box: Box, channels: int, folder: Path) -> Iterator[Table]:
     """A table of `planes` of constant x (y, z, channel), in a file below `folder` that is removed at the end.
