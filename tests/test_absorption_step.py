@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from fieldfit.config.load import load_config, load_entry
-from fieldfit.contract import PixelUse
+from fieldfit.contract.magis import PixelUse
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
 from fieldfit.plan import Plan

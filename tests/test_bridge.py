@@ -8,7 +8,7 @@ import torch
 
 import fieldfit
 from fieldfit.bridge import describe
-from fieldfit.contract import PRODUCTS
+from fieldfit.contract.products import PRODUCTS
 from fieldfit.fields.siren import Siren
 from fieldfit.fitting.fit import generator_of
 from fieldfit.io.products import product, write_product

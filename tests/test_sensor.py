@@ -7,7 +7,7 @@ import pytest
 
 from fieldfit.calibration.sensor import Dark, Levels, Transfer, dark_of, flat_of, levels_of, transfer
 from fieldfit.config.magis import SimulateSensor
-from fieldfit.contract import SensorPixel
+from fieldfit.contract.magis import SensorPixel
 from fieldfit.simulate.sensor import Sensor, darks, flats, sensor_of
 from fieldfit.types import InputError
 

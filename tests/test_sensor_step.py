@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from fieldfit.config.magis import Imaging
-from fieldfit.contract import SensorPixel
+from fieldfit.contract.magis import SensorPixel
 from fieldfit.geometry.lens import pixel_position
 from fieldfit.io.cameras import read_cameras, region_sizes
 from fieldfit.io.products import open_product

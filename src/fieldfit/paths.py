@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from fieldfit.contract import WHERE
+from fieldfit.contract.where import WHERE
 from fieldfit.types import InputError
 
 BLOCK_DIGITS = 4

@@ -12,7 +12,7 @@ from fieldfit.config.entry import Entry
 from fieldfit.config.gallery import Tomography
 from fieldfit.config.load import Config
 from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
-from fieldfit.contract import WHERE
+from fieldfit.contract.where import WHERE
 from fieldfit.paths import EFFICIENCIES, EXPORTS, block_name, result
 from fieldfit.types import InputError, nearest
 from fieldfit.validity import valid_within

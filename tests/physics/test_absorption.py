@@ -5,7 +5,7 @@ import pytest
 
 from fieldfit.calibration.absorption import Noise, photon_transfer
 from fieldfit.config.magis import SimulateTriplets
-from fieldfit.contract import PixelUse
+from fieldfit.contract.magis import PixelUse
 from fieldfit.experiments.magis.absorption import column, numbers, pictures, raw_density, structure, sum_error
 from fieldfit.experiments.magis.eigen_background import clean, eigen_background, find_atoms, held_out_chi2, pixel_use, split
 from fieldfit.metrics.pulls import pulls

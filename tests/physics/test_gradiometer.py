@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fieldfit.config.magis import Ports, SimulateRun
-from fieldfit.contract import BudgetStatus
+from fieldfit.contract.magis import BudgetStatus
 from fieldfit.experiments.magis.budget import TARGETS, budget
 from fieldfit.experiments.magis.gradiometer import Gradiometer, fit_run, pairs_of
 from fieldfit.forward.ports import counting_variance, information, pair_information, share, slope

@@ -5,7 +5,8 @@ import pytest
 from compliance_checker.runner import CheckSuite, ComplianceChecker
 from dag import TINY, snakemake
 
-from fieldfit.contract import PRODUCTS, WHERE
+from fieldfit.contract.products import PRODUCTS
+from fieldfit.contract.where import WHERE
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from scipy.ndimage import median_filter
 from scipy.stats import chi2
 
 from fieldfit.calibration.frames import RING, Response, regions, stated
-from fieldfit.contract import SensorPixel
+from fieldfit.contract.magis import SensorPixel
 from fieldfit.geometry.cameras import Camera
 from fieldfit.types import InputError
 

@@ -10,7 +10,9 @@ import xarray as xr
 from dask.delayed import delayed
 from numpy.typing import NDArray
 
-from fieldfit.contract import COORDINATES, PRODUCTS, Variable
+from fieldfit.contract.coordinates import COORDINATES
+from fieldfit.contract.products import PRODUCTS
+from fieldfit.contract.variable import Variable
 from fieldfit.io.whole import whole
 from fieldfit.provenance import attributes
 from fieldfit.types import InputError, nearest
@@ -19,7 +21,7 @@ from fieldfit.types import InputError, nearest
 def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any], **attrs: str) -> xr.Dataset:
     """A Dataset of one kind of the contract.
 
-    values: one array a variable, with the dimensions that `contract.PRODUCTS[kind]` gives it.
+    values: one array a variable, with the dimensions that `contract.products.PRODUCTS[kind]` gives it.
     coordinates: values of the dimensions; one that is left out is counted 0, 1, 2, ...
     Raises ValueError when a variable is unknown, missing, or has other dimensions: a mistake of the step, not of the user.
     """

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from fieldfit.contract import PixelUse
+from fieldfit.contract.magis import PixelUse
 from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
 from fieldfit.types import Status

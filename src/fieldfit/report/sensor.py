@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldfit.contract import SensorPixel
+from fieldfit.contract.magis import SensorPixel
 from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
 

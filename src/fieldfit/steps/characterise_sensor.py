@@ -9,7 +9,7 @@ import numpy as np
 from fieldfit.calibration.sensor import QUANTUM, Dark, Pairs, dark_of, flat_of, levels_of, transfer
 from fieldfit.catalogue import shots_of
 from fieldfit.config.magis import Imaging
-from fieldfit.contract import SensorPixel
+from fieldfit.contract.magis import SensorPixel
 from fieldfit.io.cameras import frame_sizes
 from fieldfit.io.exposure import largest
 from fieldfit.io.frames import Block, read_block

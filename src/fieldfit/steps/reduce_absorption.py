@@ -10,7 +10,7 @@ from dask.delayed import delayed
 
 from fieldfit.calibration.absorption import judge, lit, photon_transfer
 from fieldfit.config.magis import Absorption
-from fieldfit.contract import PixelUse
+from fieldfit.contract.magis import PixelUse
 from fieldfit.experiments.magis.absorption import numbers, pictures, raw_density
 from fieldfit.experiments.magis.eigen_background import Background, eigen_background, find_atoms, held_out_chi2
 from fieldfit.io.absorption import Triplet, common_shape, find_triplets, read_triplet, time_stamp

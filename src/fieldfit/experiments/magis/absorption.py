@@ -11,7 +11,7 @@ that are left, measured in the pixels without atoms.
 import numpy as np
 
 from fieldfit.calibration.absorption import Noise
-from fieldfit.contract import PixelUse
+from fieldfit.contract.magis import PixelUse
 from fieldfit.experiments.magis.eigen_background import Background, Cleaned, clean, levels, split
 
 SEEN_SIGMA = 5.0  # atoms whose sum stands this far out of its own error have a centre and a width

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from fieldfit.contract import BudgetStatus
+from fieldfit.contract.magis import BudgetStatus
 
 
 @dataclass(frozen=True)

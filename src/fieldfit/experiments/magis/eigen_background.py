@@ -21,7 +21,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion, binary_fill_holes, distance_transform_edt, gaussian_filter, label
 
 from fieldfit.calibration.absorption import Noise, lit
-from fieldfit.contract import PixelUse
+from fieldfit.contract.magis import PixelUse
 
 SMOOTH = 3.0  # width [px] at which atoms are looked for
 FOUND_SIGMA = 5.0  # atoms stand this far out of the robust scatter of the smoothed optical density
