@@ -26,6 +26,7 @@ import torch
 import uproot
 import xarray as xr
 from scipy.ndimage import map_coordinates
+from tracks import straight
 
 from fieldfit.bridge import load_field
 from fieldfit.config.dune import Library
@@ -125,8 +126,7 @@ def write_tracks(found: Detector, path: Path) -> np.ndarray:
     """TRACKS straight tracks through a detector like the simulated one; the efficiencies of its channels."""
     random = np.random.default_rng(3)
     a, b = random.random((2, TRACKS, 3)) * found.size
-    points = (a[:, None] + (b - a)[:, None] * ((np.arange(TRACK_POINTS) + 0.5) / TRACK_POINTS)[:, None]).reshape(-1, 3)
-    photons = np.repeat(np.linalg.norm(b - a, axis=1) * 5e7 / TRACK_POINTS, TRACK_POINTS)
+    points, photons = straight(a, b, TRACK_POINTS, 5e7)
     efficiency = 0.03 * np.exp(random.normal(0, 0.1, len(found.centre)))
     mean = (truth(found, points) * photons[:, None]).reshape(TRACKS, TRACK_POINTS, -1).sum(1) * efficiency
     with h5py.File(path, "w") as file:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tracks import straight
 
 from fieldfit.config.dune import VisibilityFit
 from fieldfit.experiments.dune.calibration import calibrate
@@ -76,8 +77,7 @@ def measured(box: MatteBox, seed: int) -> Measured:
     real = MatteBox(box.lower, box.upper, box.centre, box.normal, box.radius, length, reflectivity, box.patch)
     count = max(TRACKS)
     a, b, x = (LOWER + generator.random((n, 3)) * (UPPER - LOWER) for n in (count, count, 3000))
-    points = (a[:, None] + (b - a)[:, None] * ((np.arange(POINTS) + 0.5) / POINTS)[:, None]).reshape(-1, 3)
-    photons = np.repeat(np.linalg.norm(b - a, axis=1) * BRIGHT / POINTS, POINTS)
+    points, photons = straight(a, b, POINTS, BRIGHT)
     efficiency = 0.03 * np.exp(generator.normal(0, 0.15, len(box.radius)))
     light = (direct_light(real, points) + reflected_light(real, points)) * photons[:, None]
     mean = light.reshape(count, POINTS, -1).sum(1) * efficiency
