@@ -20,7 +20,7 @@ from fieldfit.experiments.magis.neural import RATES, network
 from fieldfit.experiments.magis.precision import chi2
 from fieldfit.experiments.magis.shape import LEAST, Photons
 from fieldfit.experiments.magis.start import Moments
-from fieldfit.experiments.magis.total_variation import total_variation
+from fieldfit.experiments.magis.total_variation import em_tv
 from fieldfit.experiments.magis.volume import Volume, axis_of, on_grid
 from fieldfit.fields.fringed import ENVELOPE
 from fieldfit.fields.networks import Network
@@ -100,7 +100,7 @@ def reconstructed(
         centres = gaussian(volume, counts, good, starts, rounds=1).parameters[:, 1:4] * volume.half_width
         found = symmetric(volume, kept, out, use, share, centres, AXES.index(options.axis))
     elif options.method == "tv":
-        found = total_variation(projector, volume.fine.free, kept, out, share, use)
+        found = em_tv(projector, volume.fine.free, kept, out, share, use)
     else:
         found = (sirt if options.method == "sirt" else mlem)(projector.electrons, projector.pedestal, kept, out, share, good=use)
     floor = (use * (out - torch.xlogy(out, out))).double().sum(0)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fieldfit.experiments.magis.iterative import LEAST, Classical, Iterations, mlem_iterations, stopped
 from fieldfit.fields.correlated import Correlated
-from fieldfit.forward.imaging import Projector
+from fieldfit.forward.imaging import Projector, mean_electrons
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.3)  # light of a voxel that a step between neighbours costs
 MOST, PATIENCE = 60, 2  # iterations, and those without gain before the end
@@ -26,7 +26,7 @@ SLOPES = 12.0  # square of the norm of the differences in three dimensions
 AXES = (1, 2, 3)
 
 
-def total_variation(
+def em_tv(
     projector: Projector,
     lattice: Correlated,
     counts: Float[Tensor, "pixel shot"],
@@ -52,12 +52,11 @@ def _iterations(projector: Projector, lattice: Correlated, counts: Tensor, share
     cost = strength * float(sensitivity.mean())
     stiffness = sensitivity.clamp_min(torch.finfo(counts.dtype).tiny)
     edges = counts.new_zeros(3, lattice.layers * counts.shape[1], *lattice.size)
-    steps = mlem_iterations(projector.electrons, projector.pedestal, counts, share, good)
-    density, mean = next(steps)
+    density, mean = next(mlem_iterations(projector.electrons, projector.pedestal, counts, share, good))
     while True:
         loose = density / stiffness
         density, edges = denoised(lattice, loose * projector.electrons.adjoint(good * counts / (share * mean)), loose, cost, edges)
-        mean = (projector.electrons(density) + projector.pedestal[:, None]).clamp_min(LEAST)
+        mean = mean_electrons(projector, density).clamp_min(LEAST)
         yield density, mean
 
 
