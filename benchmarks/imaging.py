@@ -54,7 +54,7 @@ class Row:
 
 def by_field(case: Case, given: Prepared, fringe: bool) -> np.ndarray:
     options = ENTRY.fit.model_copy(update={"fringe": fringe})
-    fitted = fit_shots(given.volume, given.counts, given.good, case.shots, given.starts, given.waves, options, ENTRY.seed)
+    fitted = fit_shots(given.volume, given.photons, given.good, case.shots, given.starts, given.waves, options, ENTRY.seed)
     return means_of(case, field_of_fit(given.volume, fitted))
 
 
@@ -71,11 +71,11 @@ def means_of(case: Case, field: Any) -> np.ndarray:
 
 
 def by_gaussian(case: Case, given: Prepared) -> np.ndarray:
-    return means_of(case, field_of_fit(given.volume, gaussian(given.volume, given.counts, given.good, given.starts)))
+    return means_of(case, field_of_fit(given.volume, gaussian(given.volume, given.photons, given.good, given.starts)))
 
 
 def by_iterations(case: Case, given: Prepared, method: str) -> np.ndarray:
-    found, _, _ = reconstructed(given.volume, given.counts, given.good, case.shots, given.starts, DensityFit(method=method), ENTRY.seed)
+    found, _, _ = reconstructed(given.volume, given.photons, given.good, case.shots, given.starts, DensityFit(method=method), ENTRY.seed)
     return gridded(case, given.volume, found.density)
 
 
@@ -89,7 +89,7 @@ def by_truth(case: Case, given: Prepared, scorer: ModuleType) -> np.ndarray:
     truths = [scorer.on_grid(truth, [coords] * 3, axis_of(case.grid)) for truth, coords in case.truths]
     truths = [truth / truth.sum() for truth in truths]
     best, nearest = [np.zeros(0)] * len(truths), [np.inf] * len(truths)
-    iterations = mlem_iterations(projector.electrons, projector.pedestal, given.counts[projector.pixel], 1.0)
+    iterations = mlem_iterations(projector.electrons, projector.pedestal, given.photons[projector.pixel], 1.0)
     for density, _ in itertools.islice(iterations, TRUTH_MOST):
         for shot, (one, truth) in enumerate(zip(gridded(case, given.volume, density), truths, strict=True)):
             far = float(np.linalg.norm(one / one.sum() - truth))

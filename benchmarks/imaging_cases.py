@@ -14,8 +14,6 @@ import xarray as xr
 from fieldfit.calibration.frames import calibrated, stated
 from fieldfit.config.magis import Grid, Imaging, SimulateShots
 from fieldfit.experiments.magis import densities
-from fieldfit.experiments.magis.start import Moments, Wave
-from fieldfit.experiments.magis.volume import Volume
 from fieldfit.forward.imaging import pixels_of
 from fieldfit.geometry.cameras import Camera
 from fieldfit.io.cameras import frame_sizes, read_cameras
@@ -57,15 +55,11 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What every method starts from: samples and projectors, photons in all pixels of the binned frames, pedestal included, 1 where they count
-    (bad pixels are not among the projector's), moments and waves."""
+class Prepared(densities.Prepared):
+    """photons: in all pixels of the binned frames, pedestal included; good: 1 where they count (bad pixels are not among the projector's)."""
 
-    volume: Volume
-    counts: torch.Tensor
+    photons: torch.Tensor
     good: torch.Tensor
-    starts: list[Moments]
-    waves: list[Wave | None]
 
 
 def cameras_of(layout: dict[str, Any]) -> list[Camera]:
@@ -105,5 +99,5 @@ def simulated(name: str, folder: Path, seed: int, shots: int) -> Case:
 def prepared(case: Case, entry: Imaging) -> Prepared:
     """As the density step starts."""
     given = densities.prepared(case.cameras, case.electrons, case.bad, case.shots, entry.model_copy(update={"grid": case.grid}))
-    counts = pixels_of(given.volume.fine.projector, torch.from_numpy(given.counts).to(torch.float32))
-    return Prepared(given.volume, counts, torch.ones_like(counts), given.starts, given.waves)
+    photons = pixels_of(given.volume.fine.projector, torch.from_numpy(given.counts).to(torch.float32))
+    return Prepared(**vars(given), photons=photons, good=torch.ones_like(photons))

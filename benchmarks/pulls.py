@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 from imaging_bound import bound_of
-from imaging_cases import Case, cameras_of, prepared
+from imaging_cases import cameras_of
 from marked import write_between
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from fieldfit.calibration.frames import regions
 from fieldfit.config.magis import Imaging, SimulateShots
-from fieldfit.experiments.magis.densities import densities
+from fieldfit.experiments.magis.densities import densities, prepared
 from fieldfit.experiments.magis.volume import Lattice
 from fieldfit.metrics.pulls import pulls
 from fieldfit.simulate.clouds import Cloud
@@ -83,7 +83,7 @@ def repeats_of(name: str, shots: int, seed: int) -> Repeats:
         electrons = views - np.array([camera.pedestal for camera in cameras])[:, None, None]
         numbers, bad = [one.shot for one in block], np.zeros(electrons.shape[1:], bool)
         if seen is None:  # objects wander little: the lattice of the first block serves the bounds of all
-            volume = prepared(Case(name, cameras, electrons, bad, numbers, [], [], None), settings).volume
+            volume = prepared(cameras, electrons, bad, numbers, settings).volume
             seen = volume.turned, volume.half_width
             del volume  # its fine lattice is large
         result = densities(cameras, electrons, bad, numbers, settings)
