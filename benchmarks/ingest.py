@@ -44,7 +44,7 @@ def box_of(millions: float) -> tuple[int, int, int]:
     return (*SIDES, max(1, round(millions * 1e6 / (SIDES[0] * SIDES[1] * CHANNELS))))
 
 
-def disks_of(divisions: tuple[int, int, int]) -> Disks:
+def sensors() -> Disks:
     """Sensors behind the wall at low x, in two rows along z."""
     lower, upper = (np.array(corner) / 100 for corner in (LOWER_CM, UPPER_CM))
     k = np.arange(CHANNELS)
@@ -54,7 +54,7 @@ def disks_of(divisions: tuple[int, int, int]) -> Disks:
 
 def write(path: Path, divisions: tuple[int, int, int], shuffled: bool) -> int:
     """A library of counted photons; the number of its rows."""
-    random, disks = np.random.default_rng(0), disks_of(divisions)
+    random, disks = np.random.default_rng(0), sensors()
     box = given_box(Geometry(min_cm=LOWER_CM, max_cm=UPPER_CM, divisions=divisions))
     rows = box.voxels * CHANNELS
     visibility = np.empty((box.voxels, CHANNELS), np.float32)
@@ -86,13 +86,13 @@ def filled(path: Path, divisions: tuple[int, int, int], folder: Path, most: int,
         table = fill_table(source, Quality(), Path(scratch), most)
         assert table.findings == ()
         if controlled:
-            found = check_library(table.values, source.box, disks_of(divisions), PHOTONS, "direct", Quality(), table.flags)
+            found = check_library(table.values, source.box, sensors(), PHOTONS, "direct", Quality(), table.flags)
             assert found.findings == (), found.findings
 
 
 def stepped(path: Path, divisions: tuple[int, int, int], folder: Path, most: int) -> None:
     """The whole step."""
-    disks, listed = disks_of(divisions), folder / "channels.json"
+    disks, listed = sensors(), folder / "channels.json"
     centre, normal = (disks.centre * 100).tolist(), disks.normal.tolist()
     listed.write_text(json.dumps([{"channel": c, "kind": "disk", "centre": centre[c], "normal": normal[c], "radius": 10.0} for c in range(CHANNELS)]))
     geometry = {"min_cm": LOWER_CM, "max_cm": UPPER_CM, "divisions": divisions}

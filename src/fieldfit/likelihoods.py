@@ -15,13 +15,3 @@ def poisson(counts: Tensor, mean: Tensor) -> Tensor:
 def poisson_deviance(counts: Tensor, mean: Tensor) -> Tensor:
     """2 [mean - counts + counts log(counts / mean)]: zero for a perfect prediction, 1 on average for a true one at high counts."""
     return 2 * (mean - counts + torch.xlogy(counts, counts) - torch.xlogy(counts, mean))
-
-
-def binomial(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
-    """-log Binomial(first | first + second, share) for two ports of an interferometer."""
-    return -torch.xlogy(first, share) - torch.xlogy(second, 1 - share)
-
-
-def gaussian(data: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """(data - mean)^2 / (2 variance), for a known variance."""
-    return (data - mean).square() / (2 * variance)

@@ -4,14 +4,6 @@ import torch
 from torch import Tensor
 
 
-def roughness(values: Tensor) -> Tensor:
-    """Half the sum of squared differences between neighbours on a grid, over all but the first (batch) axis."""
-    total = torch.zeros(values.shape[0], dtype=values.dtype, device=values.device)
-    for axis in range(1, values.ndim):
-        total = total + 0.5 * torch.diff(values, dim=axis).square().flatten(1).sum(1)
-    return total
-
-
 def total_variation(values: Tensor, edge: float = 1e-3) -> Tensor:
     """Sum of sqrt(|gradient|^2 + edge^2) - edge on a grid, over all but the first (batch) axis (Rudin, Osher, Fatemi, Physica D 60, 259 (1992))."""
     square = torch.zeros_like(values)

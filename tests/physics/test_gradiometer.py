@@ -12,7 +12,7 @@ from fieldfit.config.magis import Ports, SimulateRun
 from fieldfit.contract.magis import BudgetStatus
 from fieldfit.experiments.magis.budget import TARGETS, budget
 from fieldfit.experiments.magis.gradiometer import Gradiometer, fit_run, pairs_of
-from fieldfit.forward.ports import counting_variance, information, pair_information, share, slope
+from fieldfit.forward.ports import counting_variance, share, slope
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
 from fieldfit.simulate.ports import PortRun, Truth, simulate_run, write_run
@@ -52,20 +52,13 @@ def test_slope_is_the_gradient_of_the_share():
 
 def test_mid_fringe_is_quantum_projection_noise():
     contrast, atoms = torch.tensor(0.75, dtype=torch.float64), torch.tensor(1e6, dtype=torch.float64)
-    middle = torch.tensor(math.pi / 2, dtype=torch.float64)
-    assert information(middle, contrast, NONE, atoms).item() == pytest.approx(0.75**2 * 1e6)
-    phase = torch.tensor(0.9, dtype=torch.float64)
+    phase = torch.tensor([math.pi / 2, 0.9], dtype=torch.float64)
+    variance = counting_variance(phase, contrast, NONE, atoms)
+    middle, beside = (slope(phase, contrast).square() / variance).tolist()
+    assert middle == pytest.approx(0.75**2 * 1e6)
     c, s = 0.75 * math.cos(0.9), 0.75 * math.sin(0.9)
-    assert information(phase, contrast, NONE, atoms).item() == pytest.approx(1e6 * s**2 / (1 - c**2))
-    assert counting_variance(phase, contrast, NONE, atoms).item() == pytest.approx((1 - c**2) / 4e6)
-
-
-def test_pair_information_is_the_schur_complement_of_the_common_phase():
-    a, b = 3.0, 5.0
-    full = np.array([[a + b, b], [b, b]])  # parameters: common phase, difference
-    schur = full[1, 1] - full[1, 0] * full[0, 1] / full[0, 0]
-    assert pair_information(torch.tensor(a), torch.tensor(b)).item() == pytest.approx(schur)
-    assert pair_information(torch.tensor(0.0), torch.tensor(0.0)).item() == 0
+    assert beside == pytest.approx(1e6 * s**2 / (1 - c**2))
+    assert variance[1].item() == pytest.approx((1 - c**2) / 4e6)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ class Variable:
     required: bool = True
     flags: type[IntEnum] | None = None
     text: bool = False
-    standard_name: str | None = None
 
 
 def number(dims: str, units: str, meaning: str) -> Variable:

@@ -2,10 +2,9 @@
 
     P(phase) = (1 + balance + C cos(phase)) / 2                                    share of the atoms in the first port
     i(phase) = N (dP/dphase)^2 / [P (1 - P)]                                       information of one shot on its phase
-    i_ab     = i_a i_b / (i_a + i_b)                                               on phase_b - phase_a, their common phase unknown
 
-The second is the Fisher information of a binomial; with balance 0 it is N C^2 sin^2 / (1 - C^2 cos^2), at mid-fringe N C^2: quantum
-projection noise (Itano et al., PRA 47, 3554 (1993)). The third is the Schur complement of the two-phase information in the common phase.
+The second is the Fisher information of a binomial, slope^2 / counting_variance; with balance 0 it is N C^2 sin^2 / (1 - C^2 cos^2), at
+mid-fringe N C^2: quantum projection noise (Itano et al., PRA 47, 3554 (1993)).
 """
 
 import torch
@@ -28,13 +27,3 @@ def counting_variance(phase: Tensor, contrast: Tensor, balance: Tensor, atoms: T
     """Variance of a measured share of `atoms` atoms, P (1 - P) / N."""
     expected = share(phase, contrast, balance)
     return expected * (1 - expected) / atoms
-
-
-def information(phase: Tensor, contrast: Tensor, balance: Tensor, atoms: Tensor) -> Tensor:
-    """Information of one shot on the phase of one interferometer [rad^-2]."""
-    return slope(phase, contrast).square() / counting_variance(phase, contrast, balance, atoms)
-
-
-def pair_information(first: Tensor, second: Tensor) -> Tensor:
-    """Information on the difference of two phases whose common part is unknown [rad^-2]; 0 where both are 0."""
-    return first * second / (first + second).clamp(min=torch.finfo(first.dtype).tiny)

@@ -50,8 +50,8 @@ def read_fits(path: Path, sizes: Sequence[tuple[int, int]]) -> np.ndarray:
             if found[1:] == shape[1:] and found[0] != shape[0]:
                 flag = Status.missing if found[0] < shape[0] else Status.corrupt
                 raise BadFrame(flag, f"{path}: view {min(found[0], shape[0])}: a cube of {found[0]} views, expected {shape[0]}")
-            return _pixels(path, images[0], f"{path}: the cube", shape)
-        frames = [_pixels(path, unit, f"{path}: view {view}", sizes[view]) for view, unit in enumerate(_views(path, images, len(sizes)))]
+            return _pixels(images[0], f"{path}: the cube", shape)
+        frames = [_pixels(unit, f"{path}: view {view}", sizes[view]) for view, unit in enumerate(_views(path, images, len(sizes)))]
     kinds = [frame.dtype for frame in frames]
     if len(set(kinds)) > 1:
         view = next(view for view, kind in enumerate(kinds) if kind != kinds[0])
@@ -96,7 +96,7 @@ def _views(path: Path, images: list[Any], views: int) -> list[Any]:
     return images
 
 
-def _pixels(path: Path, unit: Any, where: str, shape: tuple[int, ...]) -> np.ndarray:
+def _pixels(unit: Any, where: str, shape: tuple[int, ...]) -> np.ndarray:
     """Values of an image as its header scales them, without sign."""
     header = unit.header
     bits, zero, scale, blank = header["BITPIX"], header.get("BZERO", 0), header.get("BSCALE", 1), header.get("BLANK")

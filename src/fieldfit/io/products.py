@@ -130,6 +130,4 @@ def _attributes(variable: Variable) -> dict[str, Any]:
         attrs["flag_meanings"] = " ".join(f.name for f in variable.flags)
     elif not variable.text:
         attrs["units"] = variable.units
-    if variable.standard_name:
-        attrs["standard_name"] = variable.standard_name
     return attrs

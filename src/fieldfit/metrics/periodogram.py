@@ -18,12 +18,10 @@ BLOCK = 65536  # samples spread together
 
 @dataclass(frozen=True)
 class Periodogram:
-    """frequency [Hz]; cosine, sine, amplitude and its standard deviation in the series' unit. significance: amplitude over its deviation, both
+    """frequency [Hz]; amplitude and its standard deviation in the series' unit. significance: amplitude over its deviation, both
     quadratures counted: sqrt of the drop of chi-square."""
 
     frequency: Float[np.ndarray, "frequency"]
-    cosine: Float[np.ndarray, "frequency"]
-    sine: Float[np.ndarray, "frequency"]
     amplitude: Float[np.ndarray, "frequency"]
     std: Float[np.ndarray, "frequency"]
     significance: Float[np.ndarray, "frequency"]
@@ -86,7 +84,7 @@ def periodogram(time: Float[np.ndarray, "shot"], value: Float[np.ndarray, "shot"
     amplitude = np.hypot(a, b)
     angle = np.arctan2(b, a)
     variance = (np.cos(angle) ** 2 * ss - 2 * np.cos(angle) * np.sin(angle) * cs + np.sin(angle) ** 2 * cc) / determinant
-    return Periodogram(grid, a, b, amplitude, np.sqrt(variance), np.sqrt(np.maximum(a * yc + b * ys, 0.0)))
+    return Periodogram(grid, amplitude, np.sqrt(variance), np.sqrt(np.maximum(a * yc + b * ys, 0.0)))
 
 
 def threshold(count: int, finer: int = FINER, false_alarm: float = 1e-3) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fieldfit.config.magis import SimulateShots
-from fieldfit.units import TAU, UM
+from fieldfit.units import MRAD, TAU, UM
 
 AZIMUTHS_DEG = (0, 30, 60, 90, 120, 150)
 ELEVATIONS_DEG = (0, 20, 0, -20, 0, 20)
@@ -140,7 +140,7 @@ def misplaced(layout: dict[str, Any], entry: SimulateShots, random: np.random.Ge
     """The layout with every view shifted and turned at random, `misplaced_um` and `misturned_mrad` rms an axis."""
     true = copy.deepcopy(layout)
     for view in _views(true):
-        _move(view, entry.misplaced_um * UM * random.standard_normal(3), entry.misturned_mrad * 1e-3 * random.standard_normal(3))
+        _move(view, entry.misplaced_um * UM * random.standard_normal(3), entry.misturned_mrad * MRAD * random.standard_normal(3))
     return true
 
 

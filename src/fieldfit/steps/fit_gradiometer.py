@@ -32,7 +32,7 @@ def fit_gradiometer(raw: Path, output: Path, entry: Ports) -> None:
     names, auxiliary = _auxiliary(run, good)
     found = fit_run(run.counts[good], time, place, auxiliary, device_of(entry.device))
     values: dict[str, np.ndarray] = {"status": run.status, "time": run.time}
-    values |= _series(found, run, good, names) | _spectra(found, run, good)
+    values |= _series(found, good, names) | _spectra(found, run, good)
     rows = budget(_measured(found, run, good))
     values |= {f"budget_{key}": np.array([getattr(row, key) for row in rows]) for key in ("value", "std", "target", "status")}
     values["budget_units"] = np.array([row.units for row in rows], dtype=object)
@@ -71,7 +71,7 @@ def _whole(values: np.ndarray, good: np.ndarray) -> np.ndarray:
     return out
 
 
-def _series(found: Gradiometer, run: Run, good: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+def _series(found: Gradiometer, good: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
     fits = found.regressions
     coupling, coupling_std = np.full((len(fits), len(COUPLINGS)), np.nan), np.full((len(fits), len(COUPLINGS)), np.nan)
     columns = [COUPLINGS.index(name) for name in names]

@@ -41,7 +41,7 @@ from fieldfit.forward.imaging import POINT, Projector, back_projected, binned, b
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.corrections import STEPS, corrected, degrees_of, image_slopes, stepped
 from fieldfit.likelihoods import poisson
-from fieldfit.units import UM
+from fieldfit.units import MRAD, UM
 
 ROUNDS = {ENVELOPE: 3, PARAMETERS: 8}  # Gauss-Newton steps of each stage, at most
 SETTLED = 3.0  # log-likelihood that a step promises over all parameters together, whose noise alone makes it twenty to forty
@@ -84,7 +84,7 @@ class Refined:
 
 def prior_of(refine: Refine, cameras: Sequence[Camera]) -> list[np.ndarray]:
     """Standard deviations of the corrections before anything is seen, a vector a view."""
-    turn = refine.turn_mrad * 1e-3
+    turn = refine.turn_mrad * MRAD
     of = dict.fromkeys(("shift_look", "shift_left", "shift_up", "displacement", "shift_first", "shift_second"), refine.shift_um * UM)
     of |= dict.fromkeys(("turn_look", "turn_left", "turn_up", "normal_first", "normal_second"), turn)
     of |= {"scale": refine.magnification, "focus": refine.focus_um * UM}
