@@ -37,7 +37,7 @@ rule fit_visibility:
         "logs/dune/{detector}/fit_visibility.tsv"
     wildcard_constraints:
         detector=one_of(plan.libraries),
-    threads: 2
+    threads: 1  # a step's batch is too small for two to be faster
     resources:
         mem_mb=4000,  # whatever the library's size: its channels are files, of its voxels as many are fitted as memory has room for
         runtime=60,
