@@ -16,11 +16,13 @@ import torch
 from scipy.interpolate import RegularGridInterpolator
 
 from fieldfit.config.dune import VisibilityFit
+from fieldfit.fields.calibrated import CalibratedField
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks
 
 PITCH = 0.05  # m
 REPEATS = 5
+DEGREE = 5  # of a calibration's terms
 
 
 def field_of(channels: int, size: np.ndarray) -> VisibilityField:
@@ -63,7 +65,10 @@ def measure(channels: int, divisions: tuple[int, int, int], device: torch.device
             torch.cuda.synchronize()
         assert len(values) == points
 
-    row("field", name, channels, best(lambda: waited(in_chunks(field, x)), points), 4 * sum(p.numel() for p in field.parameters()))
+    calibrated = CalibratedField(field.settings(), DEGREE).to(device)
+    for kind, what in (("field", field), ("calibrated field", calibrated)):
+        size_of = 4 * sum(p.numel() for p in [*what.parameters(), *(b for b in what.buffers() if b.is_floating_point())])
+        row(kind, name, channels, best(lambda what=what: waited(in_chunks(what, x)), points), size_of)
     table = torch.rand(1, channels, *divisions, device=device)
     place = (2 * x / torch.tensor(size, dtype=torch.float32, device=device) - 1).flip(-1).reshape(1, points, 1, 1, 3)
     sample = lambda: torch.nn.functional.grid_sample(table, place, align_corners=False, padding_mode="border")[0, :, :, 0, 0].T  # noqa: E731
