@@ -1,10 +1,11 @@
 """How much of a fitted visibility is light that comes straight to the sensor.
 
-    v_c(x) = alpha_c g_c(x) exp(-r_c(x) / L) + sum_b d_cb phi_b(x)
+    v_c(x) = alpha_c g_c(x) exp(-r_c(x) / L) + sum_w e_cw D_cw(x) + sum_b d_cb phi_b(x)
 
+D: light that met wall w once on its way (`geometry.walls`), which a sensor near an edge sees brightly, and as little of a polynomial as g.
 The two outputs of a fitted field do not tell: far from a sensor its solid angle g is as smooth as all else, and the network shares the light
-out as it likes. Here the direct way has one number a channel and one for all, and what is left is a polynomial over the box. Least squares of
-the relative residual at points all over the box; L is the one of the smallest sum.
+out as it likes. Here the direct way has one number a channel and one for all, and what met more walls is a polynomial over the box. Least
+squares of the relative residual at points all over the box; L is the one of the smallest sum.
 """
 
 import math
@@ -16,10 +17,11 @@ from fieldfit.fields.calibrated import box_terms
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.forward.visibility import in_chunks
 from fieldfit.geometry.sensors import offsets
+from fieldfit.geometry.walls import once_met
 
-POINTS = 6000
+POINTS = 4000
 DEGREE = 7
-LENGTHS = 30  # tried, in even steps of the logarithm
+LENGTHS = 60  # tried, in even steps of the logarithm: 10 %
 SHORTEST, LONGEST = 0.2, 50.0  # in half the longest edge of the box
 OUTLIER = 0.1  # relative residual that counts no more: shadows, and light that no polynomial follows
 
@@ -33,11 +35,13 @@ def direct_light(base: VisibilityField) -> tuple[Tensor, Tensor]:
     v = in_chunks(base, points.float()).double().clamp(min=1e-30)
     g = in_chunks(base.geometric, points.float()).double()
     r = offsets(base.sensors.double(), points)[1]
-    diffuse = torch.cat([torch.ones(POINTS, 1, dtype=torch.float64), box_terms(points, centre, half, DEGREE)], 1)
+    met = once_met(points, base.sensors.double(), centre, half)
+    smooth = torch.cat([torch.ones(POINTS, 1, dtype=torch.float64), box_terms(points, centre, half, DEGREE)], 1)
     lengths = torch.logspace(math.log10(SHORTEST), math.log10(LONGEST), LENGTHS, dtype=torch.float64) * half.max()
     alpha, cost = torch.zeros(2, LENGTHS, v.shape[1], dtype=torch.float64)
     for c in torch.nonzero(torch.tensor(base.factor))[:, 0].tolist():
-        # what the polynomial explains is projected out once: each length then takes one product
+        # what diffuse light explains is projected out once: each length then takes one product; a sensor's own wall sends it nothing
+        diffuse = torch.cat([smooth, met[:, c, met[:, c].amax(0) > 0]], 1)
         plane = torch.linalg.qr(diffuse / v[:, c, None])[0]
         straight = (g[:, c] * (-r[:, c] / lengths[:, None]).exp() / v[:, c]).T
         straight, one = (a - plane @ (plane.T @ a) for a in (straight, torch.ones(POINTS, 1, dtype=torch.float64)))
