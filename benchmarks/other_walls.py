@@ -3,9 +3,9 @@
     uv run python benchmarks/other_walls.py
 
 Three boxes (disks on all walls; on one; on two, with dark walls) are simulated by radiosity, 16,320 voxels with counting noise, and fitted.
-Each is then measured by 400 and by 60 tracks in four detectors whose six reflectivities and attenuation length are drawn anew (35 and 30 %
+Each is then measured by 400 and by 60 tracks in 16 detectors whose six reflectivities and attenuation length are drawn anew (35 and 30 %
 wide) and whose efficiencies scatter by 15 %. The truth is read for scoring. Prints Markdown: errors after one common factor of the
-efficiencies, root mean square over the four detectors, beside those stated, and the width of the pulls; the same for the map.
+efficiencies, root mean square over the detectors, beside those stated, and the width of the pulls; the same for the map.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from fieldfit.simulate.radiosity import MatteBox, direct_light, reflected_light,
 LOWER, UPPER = np.array([0.0, -0.9, 0.0]), np.array([1.5, 0.9, 2.5])
 DIVISIONS = (20, 24, 34)
 MADE = 5e5  # photons a voxel
-DETECTORS, TRACKS, POINTS = 4, (400, 60), 60
+DETECTORS, TRACKS, POINTS = 16, (400, 60), 60
 BRIGHT = 2e6  # photons a metre of track
 
 

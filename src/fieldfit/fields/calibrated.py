@@ -23,7 +23,7 @@ from torch import Tensor
 from fieldfit.fields.field import Field
 from fieldfit.fields.visibility import VisibilityField
 from fieldfit.geometry.sensors import Sensors, offsets
-from fieldfit.geometry.walls import wall_visits
+from fieldfit.geometry.walls import PATCHES, wall_change, wall_visits
 
 SENSOR_TERMS, WALLS = 4, 6
 
@@ -69,8 +69,8 @@ class CalibratedField(Field):
         self.own = torch.nn.Parameter(torch.zeros(channels, 1 + terms))
         self.alpha = torch.nn.Parameter(torch.zeros(channels))
         self.length = torch.nn.Parameter(torch.ones(1))
-        self.met = torch.nn.Parameter(torch.eye(WALLS))
-        self.onward = torch.nn.Parameter(torch.ones(channels, WALLS))
+        self.met = torch.nn.Parameter(torch.eye(WALLS * PATCHES**2))
+        self.onward = torch.nn.Parameter(torch.ones(channels, WALLS * PATCHES**2))
 
     def light(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n channel"], Float[Tensor, "n channel"]]:
         """(v of the simulation, f)."""
@@ -79,20 +79,26 @@ class CalibratedField(Field):
         distance = offsets(self.base.sensors.to(points), points)[1]
         return v, (self.alpha * share * (-distance / self.length).exp() / v).clamp(max=1.0)
 
-    def terms(
-        self, points: Float[Tensor, "n 3"], direct: Float[Tensor, "n channel"]
-    ) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 4"], Float[Tensor, "n channel 6"]]:
-        """(phi, psi, T) of the module's equation; direct: f."""
-        box = [torch.tensor(edge, dtype=points.dtype, device=points.device) for edge in self.box]
-        psi = sensor_terms(points, self.base.sensors.to(points), max(self.box[1]), direct)
-        visits = wall_visits(points, box[0], box[1], self.met.to(points), self.onward.to(points))
-        return box_terms(points, box[0], box[1], self.degree), psi, visits
+    def terms(self, points: Float[Tensor, "n 3"], direct: Float[Tensor, "n channel"]) -> tuple[Float[Tensor, "n term"], Float[Tensor, "n channel 4"]]:
+        """(phi, psi) of the module's equation; direct: f."""
+        box = self.edges(points)
+        return box_terms(points, *box, self.degree), sensor_terms(points, self.base.sensors.to(points), max(self.box[1]), direct)
+
+    def visits(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel 6"]:
+        """T of the module's equation."""
+        return wall_visits(points, *self.edges(points), self.met.to(points), self.onward.to(points))
+
+    def edges(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """(centre, half edges) of the box [m]."""
+        centre, half = (torch.tensor(edge, dtype=like.dtype, device=like.device) for edge in self.box)
+        return centre, half
 
     def arriving(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channel"]:
         """v exp(delta): the light that arrives at a channel, of a dead one too."""
         v, direct = self.light(points)
-        phi, psi, visits = self.terms(points, direct)
-        diffuse = visits @ self.walls + self.own[:, 0] + phi @ self.own[:, 1:].T
+        phi, psi = self.terms(points, direct)
+        relit = wall_change(points, *self.edges(points), self.met, self.onward, self.walls)
+        diffuse = relit + self.own[:, 0] + phi @ self.own[:, 1:].T
         delta = psi @ self.sensor + phi @ self.shared[:, None] + (1 - direct) * diffuse - self.gauge
         values: Tensor = v * delta.exp()
         return values

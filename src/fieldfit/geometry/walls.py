@@ -1,17 +1,14 @@
-"""The six walls of a box as sources of diffuse light: how often light met each of them on its way from a point to a sensor.
+"""The six walls of a box, cut into patches, as sources of diffuse light: how often light met each wall on its way from a point to a sensor.
 
-    D_c(x) = Omega(x)' G R K_c,   G = (1 - R V)^-1,   R = rho 1                light that comes by way of walls
-    T_cw(x) = d log D_c / d log rho_w = [Omega(x)' G]_w [R G K_c]_w / D_c(x)
+    D_c(x) = Omega(x)' G R K_c,   G = (1 - R V)^-1,   R = rho 1                            light that comes by way of walls
+    T_cw(x) = d log D_c / d log rho_w = sum over patches p of wall w  [Omega(x)' G]_p [R G K_c]_p / D_c(x)
 
-Omega_w(x): share of directions from x in which wall w is seen. V_ww', K_wc: share of the light from wall w that meets wall w', sensor c (Modest,
-Radiative Heat Transfer, chapter 5), walls taken as evenly lit. With one rho for all of them T is a shape to be fitted with, no prediction;
-light is sent in all directions alike between walls, by the cosine to the sensors.
+Omega_p(x): share of directions from x in which patch p is seen. V_pq, K_pc: share of the light from patch p that meets patch q, sensor c, sent by
+the cosine (Modest, Radiative Heat Transfer, chapter 5). With one rho for all walls and nothing absorbed T is a shape to be fitted with, no
+prediction. Walls taken as evenly lit, one patch each, have another shape: a wall is brightest beside the light.
 
-Light that met one wall only needs no such averages: sum_p omega_p(x) k_pc over the patches p of the wall, omega the share of directions from x,
-k the share of a patch's light that meets the sensor. What met more walls is smoother by one exchange between them.
+Light that met one wall only is sum_p Omega_p(x) K_pc over its patches.
 """
-
-from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -20,62 +17,86 @@ from torch import Tensor
 from fieldfit.geometry.sensors import Sensors, offsets, solid_angle_share
 
 REFLECTIVITY = 0.5
-PATCHES = 16  # along each edge of a wall
+PATCHES = 4  # along each edge of a wall
+NEAREST = 1e-3  # m from a wall: in its plane the shares jump where two patches meet
+FINE = 16  # where light that met one wall is asked for
 
 
-def wall_shares(points: Float[Tensor, "n 3"], centre: Float[Tensor, "3"], half: Float[Tensor, "3"]) -> Float[Tensor, "n 6"]:
-    """Omega of the walls x low, x high, y low, ...: of a rectangle from its corners, the sum of +- atan(u v / (w r))."""
-    to = torch.stack([half + (points - centre), half - (points - centre)], 1)  # (n, low or high, 3): ways to the walls [m]
+def wall_shares(points: Float[Tensor, "n 3"], centre: Float[Tensor, "3"], half: Float[Tensor, "3"], patches: int = 1) -> Float[Tensor, "n patch"]:
+    """Omega of the patches of walls x low, x high, y low, ...: of a rectangle from its corners, +- atan(u v / (w r))."""
+    edge = torch.linspace(-1, 1, patches + 1, dtype=points.dtype, device=points.device)
+    to = centre + half * edge[:, None] - points[:, None]  # (n, edge, 3): ways to the edges of patches [m]
     found = []
     for axis in range(3):
         u, v = to[:, :, None, (axis + 1) % 3], to[:, None, :, (axis + 2) % 3]
-        for side in range(2):
-            w = to[:, side, axis, None, None].clamp(min=1e-9)
-            found.append(torch.atan(u * v / (w * (w * w + u * u + v * v).sqrt())).sum((1, 2)) / (4 * torch.pi))
-    return torch.stack(found, 1)
+        for w in (-to[:, 0, axis], to[:, -1, axis]):
+            w = w[:, None, None].clamp(min=NEAREST)
+            a = torch.atan(u * v / (w * (w * w + u * u + v * v).sqrt()))
+            found.append(a[:, 1:, 1:] - a[:, 1:, :-1] - a[:, :-1, 1:] + a[:, :-1, :-1])
+    return torch.stack(found, 1).reshape(points.shape[0], 6 * patches**2) / (4 * torch.pi)
 
 
-def _patches(sensors: Sensors, centre: Tensor, half: Tensor) -> Iterator[tuple[int, float, Float[Tensor, "patch 3"], Float[Tensor, "patch channel"]]]:
-    """Of each wall: axis, side, centres of its patches, and k of the module's text."""
-    step = (torch.arange(PATCHES, dtype=half.dtype) + 0.5) / PATCHES * 2 - 1
-    for axis in range(3):
-        for side in (-1.0, 1.0):
-            place = torch.full((PATCHES**2, 3), side, dtype=half.dtype)
-            place[:, [(axis + 1) % 3, (axis + 2) % 3]] = torch.cartesian_prod(step, step)
-            place = centre + half * place
-            away = place[:, None] - sensors.centre
-            cosine = (side * away[:, :, axis] / offsets(sensors, place)[1].clamp(min=1e-9)).clamp(min=0)
-            yield axis, side, place, 4 * solid_angle_share(sensors, place) * cosine
+def _middles(centre: Tensor, half: Tensor, patches: int) -> tuple[Float[Tensor, "patch 3"], Float[Tensor, "patch 3"]]:
+    """(centres of the patches, normals into the box), in the order of `wall_shares`."""
+    step = (torch.arange(patches, dtype=half.dtype) + 0.5) / patches * 2 - 1
+    place, normal = torch.zeros(2, 6, patches**2, 3, dtype=half.dtype)
+    for wall in range(6):
+        axis, side = wall // 2, 2 * (wall % 2) - 1
+        place[wall][:, axis], normal[wall][:, axis] = side, -side
+        place[wall][:, [(axis + 1) % 3, (axis + 2) % 3]] = torch.cartesian_prod(step, step)
+    return centre + half * place.flatten(0, 1), normal.flatten(0, 1)
 
 
-def wall_exchange(sensors: Sensors, centre: Float[Tensor, "3"], half: Float[Tensor, "3"]) -> tuple[Float[Tensor, "6 6"], Float[Tensor, "channel 6"]]:
+def _onto(sensors: Sensors, centre: Tensor, half: Tensor) -> Float[Tensor, "fine channel"]:
+    """K of fine patches."""
+    place, normal = _middles(centre, half, FINE)
+    away = sensors.centre - place[:, None]
+    cosine = (away * normal[:, None]).sum(-1) / offsets(sensors, place)[1].clamp(min=1e-9)
+    return 4 * solid_angle_share(sensors, place) * cosine.clamp(min=0)
+
+
+def wall_exchange(
+    sensors: Sensors, centre: Float[Tensor, "3"], half: Float[Tensor, "3"]
+) -> tuple[Float[Tensor, "patch patch"], Float[Tensor, "channel patch"]]:
     """(G, R G K of the module's text)."""
-    between, onto = [], []
-    for axis, side, place, meets in _patches(sensors, centre, half):
-        seen = wall_shares(place, centre, half).mean(0)
-        seen[2 * axis + int(side > 0)] = 0
-        between.append(seen / seen.sum())
-        onto.append(meets.mean(0))
-    met = torch.linalg.inv(torch.eye(6, dtype=half.dtype) - REFLECTIVITY * torch.stack(between))
-    return met, (REFLECTIVITY * met @ torch.stack(onto)).T
+    place, normal = _middles(centre, half, PATCHES)
+    away = place - place[:, None]
+    cosine = (away * normal[:, None]).sum(-1) / away.norm(dim=-1).clamp(min=1e-9)  # zero within a wall
+    between = wall_shares(place, centre, half, PATCHES) * cosine.clamp(min=1e-9)
+    fine = FINE // PATCHES
+    onto = _onto(sensors, centre, half).reshape(6, PATCHES, fine, PATCHES, fine, -1).mean((2, 4)).flatten(0, 2)
+    met = torch.linalg.inv(torch.eye(len(place), dtype=half.dtype) - REFLECTIVITY * between / between.sum(1, keepdim=True))
+    return met, (REFLECTIVITY * met @ onto).T
 
 
 def once_met(points: Float[Tensor, "n 3"], sensors: Sensors, centre: Float[Tensor, "3"], half: Float[Tensor, "3"]) -> Float[Tensor, "n channel 6"]:
     """Share of the light from a point that meets each sensor after one wall, were that one white and nothing absorbed."""
-    edge = torch.linspace(-1, 1, PATCHES + 1, dtype=half.dtype)
-    to = centre + half * edge[:, None] - points[:, None]  # (n, edge, 3) [m]
-    found = []
-    for axis, side, _, meets in _patches(sensors, centre, half):
-        u, v = to[:, :, None, (axis + 1) % 3], to[:, None, :, (axis + 2) % 3]
-        w = to[:, 0 if side < 0 else -1, axis, None, None].abs().clamp(min=1e-9)
-        corners = torch.atan(u * v / (w * (w * w + u * u + v * v).sqrt()))
-        found.append(corners.diff(dim=1).diff(dim=2).flatten(1) / (4 * torch.pi) @ meets)
-    return torch.stack(found, 2)
+    omega = wall_shares(points, centre, half, FINE).reshape(len(points), 6, FINE**2)
+    return torch.einsum("nwp,wpc->ncw", omega, _onto(sensors, centre, half).reshape(6, FINE**2, -1))
 
 
 def wall_visits(
-    points: Float[Tensor, "n 3"], centre: Float[Tensor, "3"], half: Float[Tensor, "3"], met: Float[Tensor, "6 6"], onward: Float[Tensor, "channel 6"]
+    points: Float[Tensor, "n 3"],
+    centre: Float[Tensor, "3"],
+    half: Float[Tensor, "3"],
+    met: Float[Tensor, "patch patch"],
+    onward: Float[Tensor, "channel patch"],
 ) -> Float[Tensor, "n channel 6"]:
     """T of the module's text; met, onward: what `wall_exchange` gave."""
-    omega = wall_shares(points, centre, half)
-    return (omega @ met)[:, None] * onward / (omega @ onward.T)[:, :, None].clamp(min=1e-30)
+    omega = wall_shares(points, centre, half, PATCHES)
+    lit, seen = (part.reshape(len(part), 6, PATCHES**2) for part in (omega @ met, onward))
+    return torch.einsum("nwp,cwp->ncw", lit, seen) / (omega @ onward.T)[:, :, None].clamp(min=1e-30)
+
+
+def wall_change(
+    points: Float[Tensor, "n 3"],
+    centre: Float[Tensor, "3"],
+    half: Float[Tensor, "3"],
+    met: Float[Tensor, "patch patch"],
+    onward: Float[Tensor, "channel patch"],
+    change: Float[Tensor, "6"],
+) -> Float[Tensor, "n channel"]:
+    """T @ change, without T."""
+    omega = wall_shares(points, centre, half, PATCHES)
+    each = change[:, None].expand(6, PATCHES**2).reshape(-1)
+    return ((omega @ met * each) @ onward.T) / (omega @ onward.T).clamp(min=1e-30)

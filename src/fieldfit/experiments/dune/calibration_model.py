@@ -106,8 +106,8 @@ def columns(psi: Float[Tensor, "n k"], phi: Float[Tensor, "n term"], diffuse: Fl
 
 def terms_of(field: CalibratedField, points: Tensor, direct: Float[Tensor, "n channel"]) -> tuple[Float[Tensor, "n term"], Tensor]:
     """(phi, psi and the walls' terms side by side (n, channel, SENSOR_TERMS + WALLS)); direct: f."""
-    phi, psi, visits = field.terms(points, direct)
-    return phi, torch.cat([psi, (1 - direct)[:, :, None] * visits], -1)
+    phi, psi = field.terms(points, direct)
+    return phi, torch.cat([psi, (1 - direct)[:, :, None] * field.visits(points)], -1)
 
 
 def simulation_of(base: VisibilityField, degree: int) -> CalibratedField:

@@ -58,15 +58,17 @@ def network(told, w, member, x):
 
 
 def walls(told, w, x):
-    """T: how often diffuse light met each of the six walls; shares of directions from a rectangle's corners, sums of atan(u v / (w r))."""
-    half, omega = np.array(told["box_half"]), []
-    to = np.stack([half + x - told["box_centre"], half - x + told["box_centre"]], 1)
-    for axis, side in itertools.product(range(3), range(2)):
-        u, v, up = to[:, :, None, (axis + 1) % 3], to[:, None, :, (axis + 2) % 3], to[:, side, axis, None, None]
-        up = np.where(up.real > 1e-9, up, 1e-9)
-        omega.append(np.arctan(u * v / (up * np.sqrt(up * up + u * u + v * v))).sum((1, 2)) / (4 * np.pi))
-    omega = np.stack(omega, 1)
-    return (omega @ w["met"])[:, None] * w["onward"] / (omega @ w["onward"].T)[:, :, None]
+    """sum_w h_w T_w: T, how often diffuse light met each wall; shares of directions of its patches from their corners, by atan(u v / (w r))."""
+    patches, omega = round((len(w["met"]) / 6) ** 0.5), []
+    to = np.linspace(-1, 1, patches + 1)[:, None] * told["box_half"] + told["box_centre"] - x[:, None]
+    for axis in range(3):
+        u, v = to[:, :, None, (axis + 1) % 3], to[:, None, :, (axis + 2) % 3]
+        for up in (-to[:, 0, axis, None, None], to[:, -1, axis, None, None]):
+            up = np.where(up.real > 1e-3, up, 1e-3)
+            a = np.arctan(u * v / (up * np.sqrt(up * up + u * u + v * v)))
+            omega.append((a[:, 1:, 1:] - a[:, 1:, :-1] - a[:, :-1, 1:] + a[:, :-1, :-1]).reshape(len(x), -1) / (4 * np.pi))
+    omega = np.concatenate(omega, 1)
+    return (omega @ w["met"] * np.repeat(w["walls"], patches**2)) @ w["onward"].T / (omega @ w["onward"].T)
 
 
 def correction(told, w, x, g, v):
@@ -81,7 +83,7 @@ def correction(told, w, x, g, v):
     near, cosine = d / max(told["box_half"]), height / np.where(d.real > 1e-6, d, 1e-6)
     f = w["alpha"] * g * np.exp(-d / w["length"]) / v
     f = np.where(f.real > 1, 1, f)
-    diffuse = walls(told, w, x) @ w["walls"] + w["own"][:, 0] + phi @ w["own"][:, 1:].T
+    diffuse = walls(told, w, x) + w["own"][:, 0] + phi @ w["own"][:, 1:].T
     psi = np.stack([near, near**2, cosine, f * (1 - f)], -1)
     return psi @ w["sensor"] + (phi @ w["shared"])[:, None] + (1 - f) * diffuse - w["gauge"]
 
