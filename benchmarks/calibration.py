@@ -163,4 +163,6 @@ def main(visibility: Path, tracks: Path, truth_tracks: Path, truth_points: Path,
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
     main(*(Path(a) for a in sys.argv[1:5]), *(int(a) for a in (*sys.argv[5:], *("500", "20")[len(sys.argv) - 5 :])))
