@@ -57,7 +57,8 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
         known: dict[str, Any] = {"_FillValue": np.nan if variable.dtype.kind == "f" and name not in dataset.coords else None}
         if name not in dataset.coords and variable.size and (variable.dtype.kind == "f" or variable.ndim > 2) and variable.ndim:
             chunks = tuple(
-                1 if dim in ("shot", "channel") and variable.ndim > 2 else size for dim, size in zip(variable.dims, variable.shape, strict=True)
+                1 if dim in ("shot", "channel", "timing") and variable.ndim > 2 else size
+                for dim, size in zip(variable.dims, variable.shape, strict=True)
             )
             known |= {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
         encoding[str(name)] = known

@@ -6,6 +6,7 @@ field's values; both are written one channel at a time.
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from fieldfit.bridge import describe
 from fieldfit.config.dune import Library
-from fieldfit.experiments.dune.arrival import ArrivalFit, fit_arrivals
+from fieldfit.experiments.dune.arrival import fit_arrivals
 from fieldfit.experiments.dune.mirrors import Volume
 from fieldfit.experiments.dune.neighbours import fill_masked
 from fieldfit.experiments.dune.visibility_errors import METHODS, Judged, judged_fit
@@ -44,22 +45,40 @@ def fit_visibility(library: Path, output: Path, entry: Library) -> None:
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".fit-") as scratch:
         read = spooled(found, disks.count, box, Path(scratch))
         judged = judged_fit(read, box, disks, photons, factor, entry.fit, entry.seed, entry.device, symmetry=not displaced)
-        arrivals = _arrivals(judged, read, found, box, disks, entry)
         field, device = judged.fitted.field, judged.fitted.sample.points.device
         values = evaluated(field, disks.count, box, Path(scratch) / "field.npy", device)
-        times = _told(arrivals, judged.errors.depth(box.points()), values, box, Path(scratch)) if arrivals else {}
-        _write(judged, arrivals, times, read, values, found, box, disks, library, output, entry)
+        arrivals = _arrivals(judged, read, values, found, box, disks, Path(scratch)) if "arrival" in found else Arrivals({}, {}, {})
+        _write(judged, arrivals, read, values, found, box, disks, library, output, entry)
 
 
-def _arrivals(judged: Judged, read: Volume, found: xr.Dataset, box: Box, disks: Disks, entry: Library) -> ArrivalFit | None:
-    if "arrival" not in found:
-        return None
+@dataclass(frozen=True)
+class Arrivals:
+    """What a product gets of the arrival times: variables, coordinates, attributes."""
+
+    variables: dict[str, Any]
+    coordinates: dict[str, Any]
+    told: dict[str, str]
+
+
+def _arrivals(judged: Judged, read: Volume, values: NDArray[np.float32], found: xr.Dataset, box: Box, disks: Disks, scratch: Path) -> Arrivals:
+    """Fit the arrival times at the voxels of the visibility `values`."""
 
     def times(channel: int) -> NDArray[np.float32]:
         return np.where(read(channel)[1], np.float32(np.nan), found.arrival[:, channel].values)
 
-    names = [str(name) for name in found.timing.values]
-    return fit_arrivals(times, names, judged.fitted, judged.errors, box, disks)
+    names, depth = [str(name) for name in found.timing.values], judged.errors.depth(box.points())
+    fit = fit_arrivals(times, names, judged.fitted, judged.errors, box, disks)
+    fitted = evaluated(fit.field, len(names) * disks.count, box, scratch / "times.npy", fit.field.weights.device)
+
+    def std(k: int, c: int) -> NDArray[np.float32]:
+        return fit.std(k, depth, values[c].reshape(-1)).reshape(box.divisions).astype(np.float32)
+
+    def stacked(one: Callable[[int, int], NDArray[np.float32]]) -> da.Array:
+        return da.stack([by_channel(partial(one, k), disks.count, box.divisions, np.float32) for k in range(len(names))])
+
+    weights, description = describe(fit.field)
+    variables = {"arrival": stacked(lambda k, c: fitted[k * disks.count + c]), "arrival_std": stacked(std), "arrival_weights": weights}
+    return Arrivals(variables, {"timing": np.array(names)}, {"arrival_field": description} | fit.told)
 
 
 def spooled(found: xr.Dataset, channels: int, box: Box, scratch: Path) -> Volume:
@@ -74,8 +93,7 @@ def spooled(found: xr.Dataset, channels: int, box: Box, scratch: Path) -> Volume
 
 def _write(
     judged: Judged,
-    arrivals: ArrivalFit | None,
-    times: dict[str, Any],
+    arrivals: Arrivals,
     read: Volume,
     values: NDArray[np.float32],
     found: xr.Dataset,
@@ -105,10 +123,10 @@ def _write(
             "bias": score.bias,
             "loss": fitted.losses.mean(1),
             "field_weights": weights,
-            **times,
+            **arrivals.variables,
         },
         {
-            "timing": found.timing.values if arrivals else np.array([]),
+            **arrivals.coordinates,
             "x": found.x.values,
             "y": found.y.values,
             "z": found.z.values,
@@ -117,28 +135,13 @@ def _write(
             "decade": score.decades,
         },
         field=description,
-        **({"arrival_field": describe(arrivals.field)[1]} | arrivals.told if arrivals else {}),
+        **arrivals.told,
         **{name: str(found.attrs[name]) for name in PASSED_ON},
         **judged.told,
     )
     write_product(
         dataset, output, [library], entry.model_dump(mode="json"), f"Visibility field, {entry.component} light", "fit_visibility", entry.seed
     )
-
-
-def _told(arrivals: ArrivalFit, depth: NDArray[np.int64], values: NDArray[np.float32], box: Box, scratch: Path) -> dict[str, Any]:
-    """The variables of the arrival times."""
-    field, channels = arrivals.field, len(values)
-    timings = len(field.weights)
-    found = evaluated(field, timings * channels, box, scratch / "times.npy", field.weights.device)
-
-    def std(k: int, c: int) -> NDArray[np.float32]:
-        return arrivals.std(k, depth, values[c].reshape(-1)).reshape(box.divisions).astype(np.float32)
-
-    def stacked(read: Callable[[int, int], NDArray[np.float32]]) -> da.Array:
-        return da.stack([by_channel(partial(read, k), channels, box.divisions, np.float32) for k in range(timings)])
-
-    return {"arrival": stacked(lambda k, c: found[k * channels + c]), "arrival_std": stacked(std), "arrival_weights": describe(field)[0]}
 
 
 def evaluated(values: Values, outputs: int, box: Box, path: Path, device: torch.device) -> NDArray[np.float32]:
