@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import platform
 import subprocess
 from collections.abc import Iterable
 from functools import cache
@@ -91,6 +92,13 @@ def git_commit() -> str:
     return text.stdout.strip() or "not a git checkout"
 
 
+@cache
+def environment() -> str:
+    """Python and the libraries that numbers depend on, with their versions, and the machine's kind."""
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "scipy", "torch", "dask", "xarray", "h5netcdf"))
+    return ", ".join([f"python {platform.python_version()}", *versions, f"{platform.system()} {platform.machine()}"])
+
+
 def attributes(inputs: Iterable[Path], config: Any, seed: int | None, title: str, step: str) -> dict[str, str]:
     """Provenance attributes of a product: title, history, versions, configuration and inputs with their checksums."""
     version = importlib.metadata.version("fieldfit")
@@ -102,6 +110,7 @@ def attributes(inputs: Iterable[Path], config: Any, seed: int | None, title: str
         "source": f"fieldfit {version}",
         "fieldfit_version": version,
         "git_commit": git_commit(),
+        "environment": environment(),
         "config": canonical(config),
         "config_sha256": hashlib.sha256(canonical(config).encode()).hexdigest(),
         "seed": "none" if seed is None else str(seed),
