@@ -22,7 +22,6 @@ from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import Box
 from fieldfit.simulate.library import Traced, trace_library
 from fieldfit.simulate.optics import Detector
-from fieldfit.units import AR_DELAY_S_M, NS
 
 BOX = Box((0.0, -0.5, 0.0), (1.0, 0.5, 1.2), (14, 14, 18))
 CENTRE = np.array([[0, -0.2, 0.3], [0, 0.2, 0.9], [0.5, 0.5, 0.6]])
@@ -76,11 +75,7 @@ def main() -> None:
 
 def columns(traced: Traced, box: Box) -> np.ndarray:
     """(timing, channel, x, y, z) [ns]; NaN without photons."""
-    counts, ways = traced.counts.sum(0), np.where(np.isfinite(traced.first), traced.first, np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        first = np.fmin(*ways)
-        delay = np.where(counts > 1, traced.way / counts - first, np.nan)
-    return AR_DELAY_S_M / NS * np.stack([by_place(part, box) for part in (ways[1], first, delay)])
+    return np.stack([by_place(part, box) for part in traced.times()])
 
 
 def by_place(rows: np.ndarray, box: Box) -> np.ndarray:

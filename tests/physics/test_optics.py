@@ -3,7 +3,7 @@
 import numpy as np
 
 from fieldfit.simulate.library import trace_library
-from fieldfit.simulate.optics import Detector, count_photons, expect_photons
+from fieldfit.simulate.optics import Detector, expect_photons, trace_photons
 
 CENTRE = np.array([[0.0, 0.1, 0.3], [0.5, 0.5, 0.6], [1.0, -0.2, 0.5]])
 
@@ -11,6 +11,14 @@ CENTRE = np.array([[0.0, 0.1, 0.3], [0.5, 0.5, 0.6], [1.0, -0.2, 0.5]])
 def detector(**keys: float) -> Detector:
     settings = {"absorption": 20.0, "scattering": 0.9, "reflectivity": 0.3} | keys
     return Detector(np.array([0, -0.5, 0.0]), np.array([1.0, 0.5, 1.0]), CENTRE, np.full(3, 0.15), **settings)
+
+
+def count_photons(box: Detector, start: np.ndarray, origin: np.ndarray, origins: int, generator: np.random.Generator) -> np.ndarray:
+    """(2, origin, channel): photons detected, direct and reflected, one from each row of `start`."""
+    counts = np.zeros((2, origins, len(box.centre)), np.int64)
+    for arrived in trace_photons(box, start, generator):
+        np.add.at(counts, (arrived.reflected.astype(int), origin[arrived.photon], arrived.channel), 1)
+    return counts
 
 
 def test_counting_and_next_event_estimation_agree() -> None:

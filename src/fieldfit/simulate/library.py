@@ -64,6 +64,15 @@ class Traced:
     first: NDArray[np.float32]
     way: NDArray[np.float64]
 
+    def times(self) -> NDArray[np.float64]:
+        """(3, voxel, channel) [ns]: the first reflected arrival, the first of all, and the mean delay after it; NaN without photons, and a delay
+        without a second one."""
+        counts, ways = self.counts.sum(0), np.where(np.isfinite(self.first), self.first, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            first = np.fmin(*ways)
+            delay = np.where(counts > 1, self.way / counts - first, np.nan)
+        return AR_DELAY_S_M / NS * np.stack([ways[1], first, delay])
+
 
 def trace_library(
     detector: Detector,
@@ -180,20 +189,19 @@ def make_files(entry: Library, truth: Path) -> None:
 
 
 def write_root(path: Path, traced: Traced, photons: int) -> None:
-    """A row for each (voxel, channel) that light reached; ReflTfirst 0 where none of it was reflected.
+    """A row for each (voxel, channel) that light reached; times are 0 where there is none.
 
     timing_par: of exp(-(t - [0]) / [1]), the first arrival and the mean delay after it [ns].
     """
     voxel, channel = np.nonzero(traced.counts.any(0))
-    counts, first = (part[:, voxel, channel] for part in (traced.counts, traced.first * (AR_DELAY_S_M / NS)))
-    mean = traced.way[voxel, channel] * (AR_DELAY_S_M / NS) / counts.sum(0)
+    counts, (reflected, first, delay) = (part[:, voxel, channel] for part in (traced.counts, np.nan_to_num(traced.times())))
     columns = {
         "Voxel": voxel.astype(np.int32),
         "OpChannel": channel.astype(np.int32),
         "Visibility": (counts[0] / photons).astype(np.float32),
         "ReflVisibility": (counts[1] / photons).astype(np.float32),
-        "ReflTfirst": np.where(counts[1] > 0, first[1], 0).astype(np.float32),
-        "timing_par": np.stack([first.min(0), mean - first.min(0)], 1).astype(np.float32),
+        "ReflTfirst": reflected.astype(np.float32),
+        "timing_par": np.stack([first, delay], 1).astype(np.float32),
     }
     with uproot.recreate(path) as file:
         file.mktree("PhotonLibraryData", {name: (value.dtype, value.shape[1:]) for name, value in columns.items()}).extend(columns)

@@ -5,7 +5,7 @@ sensor or on a wall, which reflects them diffusely (Lambert) with a probability 
 and count what arrives: light that met no wall before is direct, other light is reflected.
 
 Two estimators of the same detector, which a test holds against each other:
-- `count_photons`: an analogue Monte Carlo with its true counting statistics, for libraries.
+- `trace_photons`: an analogue Monte Carlo with its true counting statistics, for libraries.
 - `expect_photons`: next-event estimation (Lux and Koblinger, Monte Carlo Particle Transport Methods, CRC 1991, section 6.III): at the start
   and at each scattering or reflection, the probability to reach a random point of each disk from there unhindered,
   cos(disk) area / (4 pi r^2) exp(-r / length), or cos(wall) cos(disk) area / (pi r^2) exp(-r / length) after a wall; from nearer than
@@ -86,16 +86,6 @@ def trace_photons(detector: Detector, start: Floats, generator: np.random.Genera
         x, photon, way, axis, side, bounced = x[on], photon[on], way[on], axis[on], side[on], met[on]
         reflected = reflected[on] | bounced
         direction = _onward(axis, side, bounced, generator)
-
-
-def count_photons(detector: Detector, start: Floats, origin: NDArray[np.int64], origins: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Photons detected, (2, origin, channel), direct and reflected: one photon from each row of `start` (n, 3), which belongs to `origin` (n)."""
-    counts = np.zeros((2, origins * len(detector.centre)), np.int64)
-    for arrived in trace_photons(detector, start, generator):
-        place = origin[arrived.photon] * len(detector.centre) + arrived.channel
-        for kind in (0, 1):
-            counts[kind] += np.bincount(place[arrived.reflected == bool(kind)], minlength=counts.shape[1])
-    return counts.reshape(2, origins, -1)
 
 
 def expect_photons(
