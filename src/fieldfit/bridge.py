@@ -12,7 +12,7 @@ import xarray as xr
 
 from fieldfit.fields.field import Field, gradient, set_weights, weights_of
 from fieldfit.forward.visibility import in_chunks
-from fieldfit.io.products import open_product
+from fieldfit.io.products import attributes_of, open_product
 from fieldfit.types import InputError
 
 VISIBILITIES = ("visibility", "calibration")
@@ -29,17 +29,19 @@ def describe(field: Field) -> tuple[np.ndarray, str]:
 
 
 def field_of(dataset: xr.Dataset, path: Path, name: str = "field") -> Field:
-    """The field that a product holds as `name`. Raises InputError when its description is absent or unknown."""
-    described, held = ("field", "field_weights") if name == "field" else (f"{name}_field", f"{name}_weights")
+    """The field that a product describes in the attribute `name`, with its weights in the variable `{name}_weights`.
+
+    Raises InputError when the description is absent or unknown.
+    """
     try:
-        told = json.loads(dataset.attrs[described])
+        told = json.loads(dataset.attrs[name])
         field = _family(told["family"])(**told["settings"])
-        layout = [(str(name), [int(size) for size in shape]) for name, shape in told["layout"]]
-        weights = np.array(dataset[held].values, np.float32)
+        layout = [(str(part), [int(size) for size in shape]) for part, shape in told["layout"]]
+        weights = np.array(dataset[f"{name}_weights"].values, np.float32)
         weights = weights if field.batch is None else weights.reshape(field.batch, -1)  # a batch can have several dimensions
         set_weights(field, torch.from_numpy(weights), layout)
     except (AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the attribute `{described}` does not describe a field of this version ({error!r})") from None
+        raise InputError(f"{path}: the attribute `{name}` does not describe a field of this version ({error!r})") from None
     return field.eval()
 
 
@@ -98,9 +100,9 @@ def load_arrival(path: str | Path) -> Callable[[Any], np.ndarray]:
     """
     path = Path(path)
     product = open_product(path, "visibility", chunks={})
-    if "arrival_weights" not in product:
+    if "arrival_field_weights" not in product:
         raise InputError(f"{path}: holds no arrival times, expected a visibility that was fitted with the key times: true")
-    field = field_of(product[["arrival_weights"]].load(), path, "arrival")
+    field = field_of(product[["arrival_field_weights"]].load(), path, "arrival_field")
     product.close()
 
     def evaluate(points: Any) -> np.ndarray:
@@ -112,10 +114,7 @@ def load_arrival(path: str | Path) -> Callable[[Any], np.ndarray]:
 
 
 def _opened(path: Path, kinds: tuple[str, ...]) -> tuple[str, xr.Dataset, Field]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a product with a field")
-    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
-        kind = str(found.attrs.get("product"))
+    kind = str(attributes_of(path, "a product with a field").get("product"))
     if kind not in kinds:
         wanted = [name for name in kinds if name != "material"]
         raise InputError(f"{path}: a product of kind {kind!r} holds no field, expected {', '.join(wanted[:-1])} or {wanted[-1]}")

@@ -67,15 +67,9 @@ def _since(path: Path, was: str) -> str:
 
 
 def _attributes(product: Path) -> dict[str, Any]:
-    import xarray as xr  # takes a second, which --help need not wait for
+    from fieldfit.io.products import attributes_of  # takes a second, which --help need not wait for
 
-    if not product.is_file():
-        raise InputError(f"{product}: no such file, expected a product below results/")
-    try:
-        with xr.open_dataset(product, engine="h5netcdf", decode_times=False) as found:
-            told = dict(found.attrs)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{product}: cannot be read as NetCDF ({error}), expected a product of fieldfit") from None
+    told = attributes_of(product, "a product below results/")
     kind = str(told.get("product"))
     if kind not in WHERE or "config" not in told:
         raise InputError(f"{product}: is a product of kind {kind!r}, expected one of fieldfit's{nearest(kind, WHERE)}")

@@ -29,7 +29,7 @@ DUNE: dict[str, dict[str, Variable]] = {
         "field_weights": number("weight", "1", "weights of the field, described by the attribute `field`"),
         "arrival": maybe("timing channel x y z", "ns", "fitted arrival times at the voxels' centres (key times)"),
         "arrival_std": maybe("timing channel x y z", "ns", "standard deviation of the fitted arrival times"),
-        "arrival_weights": maybe("arrival_weight", "1", "weights of the arrival times' field, described by the attribute `arrival_field`"),
+        "arrival_field_weights": maybe("arrival_weight", "1", "weights of the arrival times' field, described by the attribute `arrival_field`"),
     },
     "calibration": {
         "efficiency": number(

@@ -71,6 +71,17 @@ def by_channel(read: Callable[[int], NDArray[Any]], channels: int, shape: tuple[
     return da.stack([da.from_delayed(delayed(read)(c), shape, kind) for c in range(channels)])
 
 
+def attributes_of(path: Path, expected: str) -> dict[str, Any]:
+    """The attributes of a NetCDF file. Raises InputError when it is absent or none; expected: what it should be, in words."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected {expected}")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
+            return dict(found.attrs)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as NetCDF ({error}), expected {expected}") from None
+
+
 def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
     """The product at `path`, with dask arrays when `chunks` are given ({}: those that it is stored in), loaded otherwise.
 

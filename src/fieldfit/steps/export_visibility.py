@@ -55,7 +55,7 @@ def export_visibility(visibility: Path, calibration: Path | None, folder: Path, 
             planes = _shown(planes_of(field, box, own, device), nx, "voxels")
             table, times = stack.enter_context(spooled(planes, box, disks.count, folder)), None
             if "arrival" in found:
-                arrival = field_of(found, visibility, "arrival")
+                arrival = field_of(found, visibility, "arrival_field")
                 assert isinstance(arrival, ArrivalField)
                 planes = _shown(times_of(arrival, box, device), nx, "times")
                 held = stack.enter_context(spooled(planes, box, len(found.timing) * disks.count, folder))

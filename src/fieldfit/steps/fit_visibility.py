@@ -47,12 +47,12 @@ def fit_visibility(library: Path, output: Path, entry: Library) -> None:
         judged = judged_fit(read, box, disks, photons, factor, entry.fit, entry.seed, entry.device, symmetry=not displaced)
         field, device = judged.fitted.field, judged.fitted.sample.points.device
         values = evaluated(field, disks.count, box, Path(scratch) / "field.npy", device)
-        arrivals = _arrivals(judged, read, values, found, box, disks, Path(scratch)) if "arrival" in found else Arrivals({}, {}, {})
+        arrivals = _arrivals(judged, read, values, found, box, disks, Path(scratch)) if "arrival" in found else ArrivalVariables({}, {}, {})
         _write(judged, arrivals, read, values, found, box, disks, library, output, entry)
 
 
 @dataclass(frozen=True)
-class Arrivals:
+class ArrivalVariables:
     """What a product gets of the arrival times: variables, coordinates, attributes."""
 
     variables: dict[str, Any]
@@ -60,7 +60,9 @@ class Arrivals:
     told: dict[str, str]
 
 
-def _arrivals(judged: Judged, read: Volume, values: NDArray[np.float32], found: xr.Dataset, box: Box, disks: Disks, scratch: Path) -> Arrivals:
+def _arrivals(
+    judged: Judged, read: Volume, values: NDArray[np.float32], found: xr.Dataset, box: Box, disks: Disks, scratch: Path
+) -> ArrivalVariables:
     """Fit the arrival times at the voxels of the visibility `values`."""
 
     def times(channel: int) -> NDArray[np.float32]:
@@ -77,8 +79,8 @@ def _arrivals(judged: Judged, read: Volume, values: NDArray[np.float32], found: 
         return da.stack([by_channel(partial(one, k), disks.count, box.divisions, np.float32) for k in range(len(names))])
 
     weights, description = describe(fit.field)
-    variables = {"arrival": stacked(lambda k, c: fitted[k * disks.count + c]), "arrival_std": stacked(std), "arrival_weights": weights}
-    return Arrivals(variables, {"timing": np.array(names)}, {"arrival_field": description} | fit.told)
+    variables = {"arrival": stacked(lambda k, c: fitted[k * disks.count + c]), "arrival_std": stacked(std), "arrival_field_weights": weights}
+    return ArrivalVariables(variables, {"timing": np.array(names)}, {"arrival_field": description} | fit.told)
 
 
 def spooled(found: xr.Dataset, channels: int, box: Box, scratch: Path) -> Volume:
@@ -93,7 +95,7 @@ def spooled(found: xr.Dataset, channels: int, box: Box, scratch: Path) -> Volume
 
 def _write(
     judged: Judged,
-    arrivals: Arrivals,
+    arrivals: ArrivalVariables,
     read: Volume,
     values: NDArray[np.float32],
     found: xr.Dataset,
