@@ -1,6 +1,6 @@
 """fieldfit: one DAG from raw files to NetCDF results.
 
-Targets: `all` (default), `nightly` (one magis run), `paper` (run-level products and the report), or any product by its path.
+Targets: `all` (default), `nightly` (a night of MAGIS and its page), `paper` (run-level products and the report), or any product by its path.
 """
 
 import os
@@ -27,7 +27,6 @@ try:
     plan.check_calibrations()
     # Targets are not known to the workflow before its rules are: a product is looked for among the words of the command.
     plan.check_targets(word for word in sys.argv[1:] if word.endswith(".nc"))
-    products = {"all": plan.everything() + plan.exported(), "nightly": plan.night(), "paper": plan.paper()}
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -37,10 +36,23 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
+def asked(paths):
+    """Input of a target: what `paths()` finds when the target is asked for, and only then, since a folder of shots is looked through for it."""
+
+    def found(wildcards):
+        try:
+            return paths()
+        except InputError as error:
+            raise WorkflowError(str(error))
+
+    return found
+
+
 def params_of(section, name, calibrations=(), export=False):
     """The entry as plain values: editing it reruns the steps of this entry. Of its calibrations only these: another one leaves the step as it is.
-    What other tools want to be given changes no fit, so that `export` is in the params of its own step only."""
-    entry = getattr(plan.config, section)[name].model_dump(mode="json")
+    What other tools want to be given changes no fit, so that `export` is in the params of its own step only.
+    """
+    entry = plan.entry(section, name).model_dump(mode="json")
     if not export:
         entry.pop("export", None)
     if "calibrations" in entry:
@@ -56,30 +68,35 @@ include: "workflow/rules/magis.smk"
 include: "workflow/rules/dune.smk"
 include: "workflow/rules/design.smk"
 include: "workflow/rules/gallery.smk"
+include: "workflow/rules/night.smk"
 include: "workflow/rules/report.smk"
 
 
 rule all:
-    """Every product of the configuration, and the report."""
+    """Every product of the configuration, and the report; of nights those that are not closed."""
     default_target: True
     input:
-        products["all"],
-        REPORT,
+        asked(plan.everything),
 
 
 rule nightly:
-    """The products of one magis run: `--config night=NAME`, the last one listed by default."""
+    """A night of the runs whose `raw` holds {night}, and its page: `--config night=YYYY-MM-DD` or the name of a run, the latest by default."""
     input:
-        products["nightly"],
+        asked(lambda: plan.of_night(plan.night())),
 
 
 rule paper:
     """The run-level products that a paper quotes, and the report with their figures."""
     input:
-        products["paper"],
+        asked(plan.paper),
         REPORT,
 
 
 onsuccess:
     if os.path.exists(REPORT):
         print(f"The pictures and figures: {REPORT}")
+    told_alarms()
+
+
+onerror:
+    page_of_unfinished_night()

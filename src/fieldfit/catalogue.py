@@ -45,13 +45,41 @@ def shots_of(raw: Path, form: str) -> dict[int, tuple[Place, ...]]:
     """
     if form != "hdf5":
         return {number: tuple(Place(path) for path in paths) for number, paths in shots_below(raw, form).items()}
+    places, unreadable = readable_shots(raw, form)
+    for reason in unreadable.values():
+        raise InputError(reason)
+    return places
+
+
+def readable_shots(raw: Path, form: str) -> tuple[dict[int, tuple[Place, ...]], dict[Path, str]]:
+    """(places as `shots_of` has them, shot files that cannot be read with the reason): one that is still being written hides no other.
+
+    Raises InputError when no file can be read, or when there are none.
+    """
+    if form != "hdf5":
+        return shots_of(raw, form), {}
     found: dict[int, list[Place]] = {}
+    unreadable: dict[Path, str] = {}
     for path in shot_files_below(raw):
-        for number, place in _rows(path):
+        try:
+            rows = _rows(path)
+        except InputError as error:
+            unreadable[path] = str(error)
+            continue
+        for number, place in rows:
             found.setdefault(number, []).append(place)
     if not found:
-        raise InputError(f"{raw}: no shots, the datasets 'shot' of its HDF5 files are empty")
-    return {number: tuple(found[number]) for number in sorted(found)}
+        raise InputError("\n".join(unreadable.values()) or f"{raw}: no shots, the datasets 'shot' of its HDF5 files are empty")
+    return {number: tuple(found[number]) for number in sorted(found)}, unreadable
+
+
+def closed_as(catalogue: str) -> str:
+    """The state with which a night's catalogue was closed, empty where there is none."""
+    try:
+        with h5py.File(catalogue, "r") as file:
+            return str(file.attrs.get("state", ""))
+    except OSError:
+        return ""
 
 
 def version_of(place: Place) -> str:

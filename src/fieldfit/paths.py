@@ -28,6 +28,11 @@ def result(kind: str) -> str:
     return "results/" + WHERE[kind]
 
 
+def night_page(night: str) -> tuple[str, str]:
+    """The page of a night, and its alarms for machines."""
+    return f"results/report/{night}/night.html", f"results/report/{night}/alarms.json"
+
+
 def block_name(shot: int, block_size: int) -> str:
     """Block of a shot: shot number // block size, padded to a fixed width (wider for runs that need it)."""
     return f"{shot // block_size:0{BLOCK_DIGITS}d}"

@@ -1,23 +1,34 @@
 """What a configuration asks for: its runs, their blocks of shots, and the paths of every product. Read when the DAG is built."""
 
+import difflib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from fieldfit.catalogue import Place, shots_of, version_of
+from fieldfit.catalogue import Place, closed_as, readable_shots, shots_of, version_of
 from fieldfit.config.design import Shower, Toy
 from fieldfit.config.dune import Library
 from fieldfit.config.entry import Entry
 from fieldfit.config.gallery import Tomography
-from fieldfit.config.load import Config
+from fieldfit.config.load import Config, load_entry
 from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
 from fieldfit.contract.where import WHERE
-from fieldfit.paths import EFFICIENCIES, EXPORTS, block_name, result
+from fieldfit.nights import NIGHT, at_night, check_names, is_night, is_nightly, nights_below, run_of
+from fieldfit.paths import EFFICIENCIES, EXPORTS, block_name, night_page, result
+from fieldfit.provenance import canonical, code_hash
 from fieldfit.types import InputError, nearest
 from fieldfit.validity import valid_within
 
 REPORT = "results/report.html"
+STEPS = ("describe_setup", "characterise_sensor", "calibrate_frames", "refine_geometry", "fit_density", "extract_surface", "estimate_phase")
+STEPS_OF: dict[type[Entry], tuple[str, ...]] = {  # what a run's products are made by: an edit opens its closed nights again
+    Imaging: STEPS,
+    Ports: ("fit_gradiometer",),
+    Pictures: ("fit_pictures",),
+    Absorption: ("reduce_absorption",),
+}
 
 
 @dataclass(frozen=True)
@@ -31,20 +42,36 @@ class Block:
     digest: str
 
 
+@dataclass(frozen=True)
+class Night:
+    """What `nightly` makes. name: the date, or the name of a run without nights; runs: those of that night; absent: nightly runs without shots."""
+
+    name: str
+    runs: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+
+
 class Plan:
     """The products of a validated configuration."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.imaging = _of(config.magis, Imaging)
-        self.ports = _of(config.magis, Ports)
-        self.pictures = _of(config.magis, Pictures)
-        self.absorption = _of(config.magis, Absorption)
+        self.nights = {name: _nights(entry, config.night) for name, entry in config.magis.items() if is_nightly(entry.raw)}
+        check_names(config.magis, self.nights)
+        self.magis = {name: entry for name, entry in config.magis.items() if name not in self.nights}
+        for name, nights in self.nights.items():
+            keys = config.magis[name].model_dump(mode="json")
+            self.magis |= {run_of(name, night): load_entry("magis", at_night(keys, night)) for night in nights}
+        self.imaging = _of(self.magis, Imaging)
+        self.ports = _of(self.magis, Ports)
+        self.pictures = _of(self.magis, Pictures)
+        self.absorption = _of(self.magis, Absorption)
         self.libraries = _of(config.dune, Library)
         self.showers = _of(config.design, Shower)
         self.toys = _of(config.design, Toy)
         self.tomography = _of(config.gallery, Tomography)
         self._blocks: dict[str, dict[str, Block]] = {}
+        self._unreadable: dict[str, dict[Path, str]] = {}
         for name, entry in self.imaging.items():
             if entry.simulate and entry.simulate.sensor and not entry.calibrations:
                 raise InputError(f"magis.{name}: key 'simulate.sensor' is given without 'calibrations', expected one that says where its frames go")
@@ -55,11 +82,38 @@ class Plan:
                     f"dune.{name}: key 'export.of' is calibrated, and there are no 'tracks' to calibrate on; expected simulated, or tracks"
                 )
 
+    def entry(self, section: str, name: str) -> Entry:
+        """The entry of a run, detector, study or scan; of a night's run: with the date in its paths."""
+        entries = self.magis if section == "magis" else getattr(self.config, section)
+        found: Entry = entries[name]
+        return found
+
     def blocks(self, run: str) -> dict[str, Block]:
-        """Blocks of an imaging run by name. Raises InputError when the run's folder holds no shots."""
+        """Blocks of an imaging run by name.
+
+        Raises InputError when the run's folder holds no shots, and for a shot file that cannot be read; of a night's run such a file is left
+        out and told by `unreadable`: it may still be on its way, and must not stop the night.
+        """
         if run not in self._blocks:
-            self._blocks[run] = _blocks(self.imaging[run])
+            entry = self.imaging[run]
+            places: dict[int, tuple[Place, ...]]
+            if entry.simulate:
+                places, self._unreadable[run] = dict.fromkeys(range(entry.simulate.shots), ()), {}
+            elif self.is_night(run):
+                places, self._unreadable[run] = readable_shots(entry.raw, entry.format)
+            else:
+                places, self._unreadable[run] = shots_of(entry.raw, entry.format), {}
+            self._blocks[run] = _blocks(places, entry.block_size)
         return self._blocks[run]
+
+    def unreadable(self, run: str) -> dict[Path, str]:
+        """Shot files of an imaging run that cannot be read, with the reason."""
+        self.blocks(run)
+        return self._unreadable[run]
+
+    def is_night(self, run: str) -> bool:
+        """Whether a run is a night of a nightly one."""
+        return run not in self.config.magis
 
     @property
     def refined(self) -> list[str]:
@@ -139,38 +193,97 @@ class Plan:
         """Files for other tools, of all libraries."""
         return [path for detector in self.libraries for path in self.exports(detector)]
 
-    def everything(self) -> list[str]:
-        """Products of all entries, in the order of the configuration."""
+    def reported(self) -> list[str]:
+        """Products of all entries, in the order of the configuration; nights have pages of their own."""
         sections = ("magis", "dune", "design", "gallery")
-        return [path for section in sections for name in getattr(self.config, section) for path in self.products(section, name)]
+        names = {section: [name for name in getattr(self.config, section) if name not in self.nights] for section in sections}
+        return [path for section in sections for name in names[section] for path in self.products(section, name)]
 
-    def night(self) -> list[str]:
-        """Products of the run named by the key `night`, or of the last magis run."""
-        runs = list(self.config.magis)
-        if not runs:
-            return []
-        run = self.config.night or runs[-1]
-        if run not in runs:
-            raise InputError(f"night: no run '{run}' under magis{nearest(run, runs)} (known: {', '.join(runs)})")
-        return self.products("magis", run)
+    def everything(self) -> list[str]:
+        """What there is to make: the products of all entries, the report, and of every night that is not closed its products and its page."""
+        opened = [night for night in self.all_nights() if not all(self.is_closed(run) for run in night.runs)]
+        found = self.reported()
+        return found + ([REPORT] if found else []) + self.exported() + [path for night in opened for path in self.of_night(night)]
+
+    def all_nights(self) -> list[Night]:
+        """Every night of the nightly runs, the earliest first."""
+        return [self._dated(night) for night in sorted({night for nights in self.nights.values() for night in nights})]
+
+    def night(self) -> Night:
+        """The night that the key `night` names: a date of the nightly runs, or any run by its name; by default the latest, or the last run.
+
+        Raises InputError where there is none, with those that there are.
+        """
+        asked, dated = self.config.night, self.all_nights()
+        if asked in self.magis:
+            return Night(asked, (asked,))
+        if asked is None:
+            if not dated and not self.magis:
+                folders = ", ".join(str(self.config.magis[name].raw) for name in self.nights)
+                raise InputError(f"nightly: no night yet below {folders}" if folders else "nightly: no run under magis")
+            return dated[-1] if dated else Night(list(self.magis)[-1], (list(self.magis)[-1],))
+        found = next((night for night in dated if night.name == asked), None)
+        if found:
+            return found
+        if is_night(asked) and not self.nights:
+            raise InputError(f"night: {asked} is a date, and no run under magis has {NIGHT} in 'raw': expected for example raw: data/{NIGHT}/shots")
+        if is_night(asked):
+            known = [night.name for night in dated]
+            told = f"{len(known)} nights from {known[0]} to {known[-1]}" if known else "none"
+            raise InputError(f"night: no shots of {asked}{nearest(asked, known)} (found: {told})")
+        runs = [*self.config.magis, *(run for night in dated[-3:] for run in night.runs)]
+        raise InputError(f"night: no run '{asked}' under magis{nearest(asked, runs)} (known: {', '.join(self.config.magis)})")
+
+    def night_named(self, name: str) -> Night:
+        """The night of a date, or the run of that name taken as one."""
+        return self._dated(name) if is_night(name) else Night(name, (name,))
+
+    def of_night(self, night: Night) -> list[str]:
+        """Products of a night: of its runs, the catalogues of their shots, and the page."""
+        products = [path for run in night.runs for path in [*self.products("magis", run), result("catalogue").format(run=run)]]
+        return [*products, *night_page(night.name)]
+
+    def state(self, run: str) -> str:
+        """Hash of a run's entry and of the code of its steps: what a closed night was made with."""
+        code = [code_hash(f"fieldfit.steps.{step}") for step in STEPS_OF[type(self.magis[run])]]
+        return hashlib.sha256(canonical([self.magis[run].model_dump(mode="json"), code]).encode()).hexdigest()[:16]
+
+    def is_closed(self, run: str) -> bool:
+        """Whether a night's run has its catalogue, made with this entry and this code. Its shots are not looked at again."""
+        return closed_as(result("catalogue").format(run=run)) == self.state(run)
+
+    def _dated(self, night: str) -> Night:
+        present = [name for name, nights in self.nights.items() if night in nights]
+        return Night(night, tuple(run_of(name, night) for name in present), tuple(name for name in self.nights if name not in present))
 
     def paper(self) -> list[str]:
         """What a referee asks for: every run-level product, no blocks."""
-        return [path for path in self.everything() if "/density/" not in path and "/surface/" not in path]
+        return [path for path in self.reported() if "/density/" not in path and "/surface/" not in path]
 
-    def intermediate(self) -> list[str]:
-        """Products on the way, which can be asked for by path as well."""
-        shots = [result("electrons").format(run=run, block=block) for run in self.imaging for block in self.blocks(run)]
-        seeds = [result("material").format(study=study, seed=seed) for study, entry in self.showers.items() for seed in entry.seeds]
-        return shots + seeds
+    def known(self, section: str, name: str) -> list[str]:
+        """Every path below results/ that an entry makes, products on the way as well."""
+        found = self.products(section, name)
+        if section == "dune":
+            return found + self.exports(name)
+        if section == "design" and name in self.showers:
+            return found + [result("material").format(study=name, seed=seed) for seed in self.showers[name].seeds]
+        if section == "magis":
+            found = [*found, result("catalogue").format(run=name)]
+            return found + ([result("electrons").format(run=name, block=block) for block in self.blocks(name)] if name in self.imaging else [])
+        return found
 
     def check_targets(self, targets: Iterable[str]) -> None:
         """Raises InputError for a path below results/ that no entry makes, naming the nearest one that is made."""
-        asked = [target for target in targets if target.startswith("results/")]
-        if not asked:
-            return
-        known = [*self.everything(), *self.exported(), *self.intermediate(), REPORT]
-        for target in asked:
+        names = {"magis": list(self.magis)} | {section: list(getattr(self.config, section)) for section in ("dune", "design", "gallery")}
+        for target in targets:
+            parts = Path(target).parts
+            if not target.startswith("results/") or target == REPORT or parts[1] == "report":
+                continue
+            section, name = (parts[1], parts[2]) if len(parts) > 3 and parts[1] in names else ("", "")
+            # Only the entry that is meant is looked through: a year of nights has millions of shots.
+            meant = [name] if name in names.get(section, ()) else difflib.get_close_matches(name, names.get(section, ()), n=1)
+            entries = [(section, other) for other in meant] or [(kind, other) for kind in names for other in names[kind][-1:]]
+            known = [path for kind, other in entries for path in self.known(kind, other)]
             if target not in known:
                 raise InputError(f"{target}: no entry of the configuration makes this product{nearest(target, known)}\n{_kinds()}")
 
@@ -179,16 +292,20 @@ def _of(entries: dict[str, Any], kind: type[Entry]) -> dict[str, Any]:
     return {name: entry for name, entry in entries.items() if isinstance(entry, kind)}
 
 
-def _blocks(entry: Imaging) -> dict[str, Block]:
-    simulated = entry.simulate
-    places: dict[int, tuple[Place, ...]] = dict.fromkeys(range(simulated.shots), ()) if simulated else shots_of(entry.raw, entry.format)
+def _nights(entry: Any, asked: str | None) -> list[str]:
+    """Nights of a nightly entry that are there, and the one that is asked for where the raw files are made first."""
+    made = [asked] if entry.simulate and asked and is_night(asked) else []
+    return sorted({*nights_below(entry.raw), *made})
+
+
+def _blocks(places: dict[int, tuple[Place, ...]], size: int) -> dict[str, Block]:
     members: dict[str, list[int]] = {}
     for shot in places:
-        members.setdefault(block_name(shot, entry.block_size), []).append(shot)
+        members.setdefault(block_name(shot, size), []).append(shot)
     return {name: Block(tuple(shots), _digest([place for shot in shots for place in places[shot]])) for name, shots in members.items()}
 
 
-def _digest(places: list[Place]) -> str:
+def _digest(places: Sequence[Place]) -> str:
     digest = hashlib.sha256()
     for place in places:
         digest.update(f"{version_of(place)}\n".encode())

@@ -4,6 +4,7 @@ Printed by `python -m fieldfit.schema`; a test holds them in step.
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ def default_yaml() -> str:
             lines.append(f"  # {(model.__doc__ or '').strip()}")
             lines.append(f"  my_{name}:")
             lines += _yaml_of(model, "    ", {"model" if section in ("design", "gallery") else "format": name})
+    lines.append("# Of the whole configuration")
+    lines += _yaml_of(Config, "", {}, set(ENTRY_MODELS))
     return "\n".join(lines) + "\n"
 
 
-def _yaml_of(model: type[BaseModel], indent: str, given: dict[str, Any]) -> list[str]:
+def _yaml_of(model: type[BaseModel], indent: str, given: dict[str, Any], without: Collection[str] = ()) -> list[str]:
     lines = []
     for key, field in model.model_fields.items():
+        if key in without:
+            continue
         if key in given:
             text = given[key]
         elif field.is_required():

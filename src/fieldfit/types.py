@@ -29,6 +29,7 @@ class Status(IntEnum):
     uncalibrated = 8  # no calibration of the sensors covers its time
     outside = 9  # the cloud reaches beyond the field that all views share
     misaligned = 10  # a view does not show the cloud where the others do
+    unprocessed = 11  # received, and not in the run's product (yet): its block failed, or it came late
 
 
 class VoxelQuality(IntEnum):

@@ -32,6 +32,7 @@ TINY = {
         },
         "pictures": {"format": "pictures", "raw": "demo/pictures.npz", "simulate": {"pictures": 3}},
         "ports": {"format": "ports", "raw": "demo/ports.h5", "simulate": {"shots": 120}},
+        "gradio": {"format": "ports", "raw": "demo/{night}/ports.h5", "simulate": {"shots": 60}},  # a run a night, made for the night asked for
         "triplets": {
             "format": "absorption",
             "raw": "demo/triplets",

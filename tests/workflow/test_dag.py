@@ -100,7 +100,7 @@ def test_a_refined_geometry_comes_between_electrons_and_densities(tmp_path):
 
 def test_nightly_makes_one_run(tmp_path):
     jobs = jobs_of(snakemake(tmp_path, "nightly", "-n", "--config", "night=ports", config=TINY))
-    assert set(jobs) == {"nightly", "simulate_ports_ports", "fit_gradiometer"}
+    assert set(jobs) == {"nightly", "simulate_ports_ports", "fit_gradiometer", "catalogue_shots", "report_night"}
 
 
 def test_nightly_of_an_unknown_run_names_the_nearest(tmp_path):

@@ -1,5 +1,7 @@
 """The smallest run of all three experiments goes from raw files to every product of the contract."""
 
+import json
+
 import netCDF4
 import pytest
 from compliance_checker.runner import CheckSuite, ComplianceChecker
@@ -12,7 +14,7 @@ from fieldfit.contract.where import WHERE
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
-    run = snakemake(folder, config=TINY)
+    run = snakemake(folder, "--config", "night=2026-11-25", config=TINY)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "results/report.html" in run.stdout + run.stderr
     return folder / "results"
@@ -60,6 +62,17 @@ def test_report_is_one_file_with_its_pictures_inside(results):
     assert 'src="http' not in page
     for name in ("clouds", "pictures", "ports", "triplets", "box", "ring", "toy", "scan"):
         assert f'id="{name}"' in page or f'-{name}"' in page
+
+
+def test_a_night_has_its_own_page_and_alarms(results):
+    page = (results / "report/2026-11-25/night.html").read_text()
+    assert page.count("data:image/png;base64,") >= 5
+    assert 'src="http' not in page
+    assert "gradio-2026-11-25" in page
+    told = json.loads((results / "report/2026-11-25/alarms.json").read_text())
+    assert told["finished"]
+    assert told["runs"]["gradio-2026-11-25"]["figures"]["shots received"] == {"value": 60, "units": "1"}
+    assert any(alarm["figure"] == "position a shot" for alarm in told["alarms"])  # the demo's clouds wander by 60 um
 
 
 def test_nothing_unfinished_is_left(results):

@@ -4,7 +4,7 @@
 rule write_report:
     """One self-contained HTML page with pictures and figures of every entry."""
     input:
-        plan.everything(),
+        asked(plan.reported),
     output:
         report(REPORT, caption="../report/page.rst", category="fieldfit"),
     log:

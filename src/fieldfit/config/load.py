@@ -1,15 +1,17 @@
 """The whole configuration: read, checked, and what is wrong with it told by key."""
 
 import json
+from datetime import date
 from typing import Annotated, Any, Union, get_args
 
-from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from fieldfit.config.design import Annulus, EllipticAnnulus, Shower, Study, Toy
 from fieldfit.config.dune import Library, LibraryFormat
 from fieldfit.config.entry import Entry, Name
 from fieldfit.config.gallery import Tomography
 from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
+from fieldfit.config.operation import Alarms
 from fieldfit.types import InputError, nearest
 
 
@@ -32,6 +34,8 @@ Magis = Annotated[
     ],
     _by("format", tiff="imaging", fits="imaging", hdf5="imaging", ports="ports", pictures="pictures", absorption="absorption"),
 ]
+# `--config night=2026-11-25` is text, the same in a YAML file is a date.
+Night = Annotated[str, BeforeValidator(lambda value: value.isoformat() if type(value) is date else value)]
 Dune = Library
 Design = Annotated[
     Union[Annotated[Shower, Tag("shower")], Annotated[Toy, Tag("toy")]],  # noqa: UP007
@@ -47,7 +51,12 @@ class Config(Entry):
     dune: dict[Name, Dune] = Field(default_factory=dict, description="optical libraries")
     design: dict[Name, Design] = Field(default_factory=dict, description="detector studies")
     gallery: dict[Name, Gallery] = Field(default_factory=dict, description="the same equation elsewhere")
-    night: str | None = Field(None, description="the magis run that `nightly` makes (default: the last one listed)")
+    night: Night | None = Field(
+        None,
+        description="the night that `nightly` makes: YYYY-MM-DD of the runs whose `raw` holds `{night}`, or the name of a magis run "
+        "(default: the latest night, or the last run listed)",
+    )
+    alarms: Alarms = Field(default_factory=Alarms, description="limits on a night's figures that raise an alarm")
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "Config":

@@ -217,6 +217,7 @@ MAGIS: dict[str, dict[str, Variable]] = {
         "size": number("shot axis", "m", "rms size of the cloud's envelope"),
         "size_std": number("shot axis", "m", "standard deviation of size"),
         "chi2_reduced": maybe("shot", "1", "chi-square per degree of freedom"),
+        "resolution": maybe("shot", "m", "resolution of the density where two halves of the photons agree (FSC 0.143)"),
         "tilt": maybe("shot", "rad", "angle of the fringe's wave vector to the picture's rows axis"),
         "tilt_std": maybe("shot", "rad", "standard deviation of tilt"),
         "electrons": maybe("shot", "1", "photo-electrons of the cloud in the picture, without its fringe"),
@@ -283,6 +284,12 @@ MAGIS: dict[str, dict[str, Variable]] = {
         "components": number("shot", "1", "eigen-images in the shot's background"),
         "opaque_pixels": number("shot", "1", "pixels in the region that let no light through: their optical density is a lower limit"),
         "held_out_chi2": number("component", "1", "mean square of held-out residuals over the image's noise, for 1, 2, ... eigen-images"),
+        **_SHOT,
+    },
+    "catalogue": {
+        "path": text("shot", "file or folder of the shot; of one that is there more than once all of them, parted by semicolons"),
+        "row": number("shot", "1", "row in a file of many shots; -1: the file is the shot's own"),
+        "bytes": number("shot", "byte", "size of its files; of a row: its share of the file"),
         **_SHOT,
     },
 }

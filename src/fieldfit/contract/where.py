@@ -10,6 +10,7 @@ WHERE: dict[str, str] = {
     "phase": "magis/{run}/phase.nc",
     "gradiometer": "magis/{run}/gradiometer.nc",
     "optical_density": "magis/{run}/optical_density.nc",
+    "catalogue": "magis/{run}/catalogue.nc",
     "library": "dune/{detector}/library.nc",
     "visibility": "dune/{detector}/visibility.nc",
     "calibration": "dune/{detector}/calibration.nc",

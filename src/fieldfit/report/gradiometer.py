@@ -16,7 +16,11 @@ COLOURS = {BudgetStatus.passed: "#2f7d4f", BudgetStatus.failed: "#b3392f", Budge
 
 def pictures(path: Path) -> list[Picture]:
     """Four pictures of one run."""
-    data = open_product(path, "gradiometer")
+    return drawn(open_product(path, "gradiometer"))
+
+
+def drawn(data: xr.Dataset) -> list[Picture]:
+    """The same of an open product."""
     return [_series(data), _noise(data), _sines(data), _budget(data)]
 
 

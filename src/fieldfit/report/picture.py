@@ -7,9 +7,12 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class Picture:
-    """figure: drawn on a `matplotlib.figure.Figure` of its own (no pyplot state). figures: rows of (quantity, value) for the table beside it."""
+    """figure: drawn on a `matplotlib.figure.Figure` of its own (no pyplot state), None for a table alone.
+
+    figures: rows of (quantity, value) for the table beside it.
+    """
 
     title: str
     caption: str
-    figure: Figure
+    figure: Figure | None
     figures: tuple[tuple[str, str], ...] = ()

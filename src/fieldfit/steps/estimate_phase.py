@@ -28,6 +28,7 @@ def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> N
     values: dict[str, np.ndarray] = {}
     for name in [f"{name}{ending}" for name in NAMES for ending in ("", "_std")] + ["chi2_reduced", "time", "status"]:
         values[name] = np.concatenate([_column(block, name) for block in blocks])
+    values["resolution"] = np.concatenate([_column(block, "resolution_split_half") for block in blocks])
     shots = np.concatenate([block.shot.values for block in blocks])
     least = np.concatenate([_column(block, "least_contrast") for block in blocks])
     waves = np.concatenate([(block.fringe_power.values > 0).any(1) if "fringe_power" in block else np.zeros(block.sizes["shot"]) for block in blocks])
