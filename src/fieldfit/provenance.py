@@ -76,6 +76,21 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def checksum_file(path: Path) -> Path:
+    """Where the checksum of a product is recorded, a line that `sha256sum --check` reads."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def recorded_checksum(path: Path) -> str | None:
+    """The recorded checksum of a product, None where there is none or the product was written since."""
+    try:
+        beside, now = checksum_file(path).stat(), path.stat()
+        found = checksum_file(path).read_text().split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return found[0] if beside.st_mtime_ns >= now.st_mtime_ns and len(found) == 2 and len(found[0]) == 64 else None
+
+
 def canonical(config: Any) -> str:
     """The configuration as text that does not depend on the order of keys."""
     return json.dumps(config, sort_keys=True, default=str)
@@ -114,5 +129,5 @@ def attributes(inputs: Iterable[Path], config: Any, seed: int | None, title: str
         "config": canonical(config),
         "config_sha256": hashlib.sha256(canonical(config).encode()).hexdigest(),
         "seed": "none" if seed is None else str(seed),
-        "inputs": "; ".join(f"{path} sha256:{sha256(Path(path))}" for path in inputs) or "none",
+        "inputs": "; ".join(f"{path} sha256:{recorded_checksum(Path(path)) or sha256(Path(path))}" for path in inputs) or "none",
     }

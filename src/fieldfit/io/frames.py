@@ -16,7 +16,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import delayed
 
-from fieldfit.catalogue import Place, shots_of
+from fieldfit.catalogue import Place, readable_shots
 from fieldfit.io.clock import contradicted
 from fieldfit.io.exposure import BadFrame, largest
 from fieldfit.io.fits import fits_time, read_fits
@@ -70,13 +70,14 @@ def read_block(
     raw: folder of the run, or one HDF5 file; shots: their numbers; sizes: (rows, columns) of each sensor; form: tiff, fits or hdf5.
     start, period [s]: times where no shot has a stamp, start + number * period. adc_step [DN]: shots with other values are corrupt.
     Every shot is decoded once here, one at a time, and let go: headers can be whole where the pixels are not.
-    Raises InputError when the run has no shots, when every shot of the block is bad, with each one's reason, and for hdf5 of several sizes.
+    A block without a good shot is one like any other, unless it is the whole run.
+    Raises InputError when the run has no shots, when every shot of the run is bad, with each one's reason, and for hdf5 of several sizes.
     """
     raw = Path(raw)
     if form == "hdf5" and len(set(sizes)) > 1:
         told = ", ".join(f"{rows} x {columns}" for rows, columns in sizes)
         raise InputError(f"{raw}: hdf5 shot files hold frames of one size, the cameras have {told} pixels: expected tiff or fits")
-    run = shots_of(raw, form)
+    run, _ = readable_shots(raw, form)  # a shot of a file that cannot be read any more is missing
     bad: dict[int, BadFrame] = {}
     looks: dict[int, _Look] = {}
     stamps = np.full(len(shots), np.nan)
@@ -93,11 +94,11 @@ def read_block(
     bad |= _mistimed(run, shots, stamps, [n for n in range(len(shots)) if n not in bad])
     reasons = tuple(f"shot {shots[n]} is {bad[n].status.name}: {bad[n]}" for n in sorted(bad))
     good = {n: look for n, look in looks.items() if n not in bad}
-    if len(shots) and not good:
+    if not good and set(shots) >= set(run):
         raise InputError(f"{raw}: none of the {len(shots)} shots of this block can be read:\n" + "\n".join(reasons))
     step = math.gcd(*(look.step for look in good.values())) or 1
     eight = any(look.kind == "uint8" for look in good.values())
-    stamped = any(np.isfinite(stamps[n]) for n in good)
+    stamped = any(np.isfinite(stamps[n]) for n in good) or not good  # without a good shot nothing tells whether the run has stamps
     places = [run[shot][0] if shot in run else None for shot in shots]
     auxiliary, left_out = read_auxiliary(places) if form == "hdf5" else ((), ())
     notes = [*(look.note for look in looks.values() if look.note), *_order(raw, run, shots), *_steps(shots, good, step), *left_out]

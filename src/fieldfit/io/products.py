@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import h5py
 import numpy as np
 import xarray as xr
 from dask.delayed import delayed
@@ -14,7 +15,7 @@ from fieldfit.contract.coordinates import COORDINATES
 from fieldfit.contract.products import PRODUCTS
 from fieldfit.contract.variable import Variable
 from fieldfit.io.whole import whole
-from fieldfit.provenance import attributes
+from fieldfit.provenance import attributes, checksum_file, sha256
 from fieldfit.types import InputError, nearest
 
 
@@ -46,7 +47,10 @@ def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any]
 
 
 def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], config: Any, title: str, step: str, seed: int | None = None) -> None:
-    """Write `dataset` with provenance, compressed, under a temporary name in the same folder, then rename it."""
+    """Write `dataset` with provenance, compressed, under a temporary name in the same folder, then rename it; its checksum beside it.
+
+    The checksum is of the file as it was written: a reader need not read all of it for its own provenance, and what changed since can be told.
+    """
     path = Path(path)
     dataset = dataset.assign_attrs(attributes(inputs, config, seed, title, step))
     dataset = numbered(dataset)
@@ -64,6 +68,9 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
         encoding[str(name)] = known
     with whole(path) as unfinished:
         dataset.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
+        checksum = sha256(unfinished)
+    with whole(checksum_file(path)) as unfinished:
+        unfinished.write_text(f"{checksum}  {path.name}\n")
 
 
 def by_channel(read: Callable[[int], NDArray[Any]], channels: int, shape: tuple[int, ...], kind: Any) -> da.Array:
@@ -104,6 +111,27 @@ def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None)
     if absent:
         raise InputError(f"{path}: variables {', '.join(absent)} are missing, expected them in a {kind} product")
     return labelled(dataset)
+
+
+def read_columns(path: Path, kind: str, names: Iterable[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """(values of the variables of these names that the product at `path` has, its attributes).
+
+    For the few numbers a shot in thousands of files of large arrays: h5py opens one 50 times faster than xarray.
+    Raises InputError as `open_product` does.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            attrs = {name: value for name, value in file.attrs.items() if not name.startswith("_")}
+            found = attrs.get("product")
+            if found != kind:
+                raise InputError(f"{path}: is a product of kind {found!r}, expected {kind!r}{nearest(str(found), PRODUCTS)}")
+            return {
+                name: np.asarray(file[name].asstr()[()] if file[name].dtype.kind == "O" else file[name][()]) for name in names if name in file
+            }, attrs
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected a {kind} product") from None
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be read as NetCDF ({error}), expected a {kind} product") from None
 
 
 def numbered(dataset: xr.Dataset) -> xr.Dataset:

@@ -1,39 +1,37 @@
 """Phases of a run: the blocks' densities put one after the other."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from fieldfit.config.magis import Imaging
 from fieldfit.io.clock import contradicted
-from fieldfit.io.products import open_product, product, write_product
+from fieldfit.io.products import product, read_columns, write_product
 from fieldfit.types import InputError, Status
 
 log = logging.getLogger(__name__)
 NAMES = ("phase", "contrast", "fringe_period", "atom_number", "position", "size", "wavefront")
+SERIES = (*(f"{name}{ending}" for name in NAMES for ending in ("", "_std")), "chi2_reduced")
 AXES = {"position": 3, "size": 3, "wavefront": 3}
+READ = (*SERIES, "time", "status", "resolution_split_half", "shot", "least_contrast", "fringe_power", "coefficient_label")
 
 
 def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> None:
     """Merge the blocks of a run. A shot without a fringe has no phase and is flagged weak; one whose time contradicts its number, mistimed.
 
-    Raises InputError where more shots are flagged than `flagged_limit` allows, with each one's reason.
+    Raises InputError where no shot could be read, and where more shots are flagged than `flagged_limit` allows, with each one's reason.
     """
-    blocks = [open_product(path, "density", chunks={"shot": 1}) for path in densities]
-    blocks.sort(key=lambda block: int(block.shot[0]))
-    flagged = [line for block in blocks for line in block.attrs["flagged"].split("\n") if line != "none"]
-    values: dict[str, np.ndarray] = {}
-    for name in [f"{name}{ending}" for name in NAMES for ending in ("", "_std")] + ["chi2_reduced", "time", "status"]:
-        values[name] = np.concatenate([_column(block, name) for block in blocks])
-    values["resolution"] = np.concatenate([_column(block, "resolution_split_half") for block in blocks])
-    shots = np.concatenate([block.shot.values for block in blocks])
-    least = np.concatenate([_column(block, "least_contrast") for block in blocks])
-    waves = np.concatenate([(block.fringe_power.values > 0).any(1) if "fringe_power" in block else np.zeros(block.sizes["shot"]) for block in blocks])
-    for block in blocks:
-        block.close()
+    blocks = [read_columns(path, "density", READ) for path in densities]
+    blocks.sort(key=lambda block: int(block[0]["shot"][0]))
+    flagged = [line for _, told in blocks for line in str(told["flagged"]).split("\n") if line != "none"]
+    columns = [block for block, _ in blocks]
+    values: dict[str, np.ndarray] = {name: np.concatenate([_column(block, name) for block in columns]) for name in (*SERIES, "time", "status")}
+    values["resolution"] = np.concatenate([_column(block, "resolution_split_half") for block in columns])
+    shots = np.concatenate([block["shot"] for block in columns])
+    least = np.concatenate([_column(block, "least_contrast") for block in columns])
+    waves = np.concatenate([(block["fringe_power"] > 0).any(1) if "fringe_power" in block else np.zeros(len(block["shot"])) for block in columns])
     status = values["status"]
     timed = np.flatnonzero((status == Status.good) & np.isfinite(values["time"]))
     for place, said in contradicted(shots[timed].tolist(), values["time"][timed].tolist()).items():
@@ -49,13 +47,15 @@ def estimate_phase(densities: Sequence[Path], output: Path, entry: Imaging) -> N
     share = float((status != Status.good).mean())
     for line in flagged:
         log.warning("%s", line)
+    if np.isin(status, (Status.missing, Status.corrupt)).all():
+        raise InputError(f"none of the {len(status)} shots of the run can be read:\n" + "\n".join(flagged))
     if share > entry.flagged_limit:
         raise InputError(
             f"{int((status != Status.good).sum())} of {len(status)} shots are flagged, flagged_limit allows a share of {entry.flagged_limit:g}:\n"
             + "\n".join(flagged)
         )
     terms = next(
-        (list(block.coefficient.values) for block in blocks if "coefficient" in block.coords),
+        (list(block["coefficient_label"]) for block in columns if "coefficient_label" in block),
         ["oblique astigmatism", "defocus", "vertical astigmatism"],
     )
     dataset = product(
@@ -81,9 +81,9 @@ def _without_fringe(entry: Imaging, wave: bool, least: float) -> str:
     )
 
 
-def _column(block: xr.Dataset, name: str) -> np.ndarray:
+def _column(block: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """Values of a variable, or NaN where a block without any good shot has none."""
     if name in block:
-        return np.array(block[name].values)
-    kind = name.removesuffix("_std")
-    return np.full((block.sizes["shot"], AXES[kind]) if kind in AXES else block.sizes["shot"], np.nan)
+        return block[name]
+    kind, shots = name.removesuffix("_std"), len(block["shot"])
+    return np.full((shots, AXES[kind]) if kind in AXES else shots, np.nan)
