@@ -1,0 +1,287 @@
+"""`fieldfit show`: a product in the terminal, as table or picture, and its pictures as PNG files."""
+
+import argparse
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fieldfit.command.arguments import FILES, NETCDF, add_path, add_verb
+from fieldfit.command.explain import read_attributes
+from fieldfit.types import InputError, nearest
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from fieldfit.command.statistics import Statistics
+
+EXAMPLES = """  fieldfit show results/magis/night/phase.nc                    every variable: dimensions, units, range, share of NaN
+  fieldfit show results/magis/night/phase.nc phase              a plot and values, shot by shot
+  fieldfit show results/magis/night/phase.nc phase --table      all values
+  fieldfit show results/magis/night/phase.nc phase --csv        the same for a spreadsheet
+  fieldfit show results/magis/night/phase.nc --png phase.png    the report's pictures of it: phase.png, phase-2.png, ...
+"""
+ROWS = 8  # values that are listed beside a plot, at each end
+LINES = 8  # along a short dimension, each of which gets a line of its own
+NARROW, WIDE = 26, 40  # characters across a slice: the least for three side by side, and one below the other
+MEANING = 20  # characters that a meaning has to have room for, to stand in the table
+
+
+def add(verbs: Any) -> None:
+    """The verb `show`."""
+    verb = add_verb(verbs, "show", "a product as table or picture in the terminal, or as PNG", EXAMPLES, run)
+    add_path(verb, "product", "a NetCDF file below results/", NETCDF)
+    verb.add_argument("variable", nargs="?", help="one of its variables (default: an overview of all)")
+    form = verb.add_mutually_exclusive_group()
+    add_path(form, "--png", "write the report's pictures of it, or a plot of the variable: FILE, FILE-2, ...", FILES, metavar="FILE")
+    form.add_argument("--table", action="store_true", help="all values of the variable, a line each, and no plot")
+    form.add_argument("--csv", action="store_true", help="the values, or the overview, as comma-separated values")
+
+
+def run(asked: argparse.Namespace) -> int:
+    dataset = read_product(asked.product)
+    if asked.variable is not None and asked.variable not in dataset.variables:
+        known = [str(name) for name in dataset.variables]
+        raise InputError(f"{asked.product}: no variable '{asked.variable}'{nearest(asked.variable, known)} (known: {', '.join(known)})")
+    if asked.png:
+        from fieldfit.command.pictures import write_pictures
+
+        print("\n".join(write_pictures(dataset, asked.product, asked.variable, asked.png)))
+        return 0
+    width = shutil.get_terminal_size((110, 24)).columns
+    if asked.csv:
+        lines = csv_of(dataset[asked.variable]) if asked.variable else overview_csv(dataset)
+    elif asked.table and asked.variable:
+        lines = table(dataset[asked.variable])
+    else:
+        lines = iter(view(dataset, asked.variable, width) if asked.variable else overview(dataset, asked.product, width))
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def read_product(path: Path) -> "xr.Dataset":
+    """The product with its values still in the file. Raises InputError for a file that is no product of fieldfit, naming the nearest."""
+    from fieldfit.contract.products import PRODUCTS
+    from fieldfit.io.products import open_product
+
+    kind = str(read_attributes(path)["product"])
+    dataset = open_product(path, kind, chunks={})
+    return dataset[[name for name in PRODUCTS[kind] if name in dataset]]  # in the contract's order
+
+
+def overview(dataset: "xr.Dataset", path: Path, width: int) -> list[str]:
+    """Title, dimensions, and a line a variable; what it means stands in it as far as the terminal's width allows."""
+    lines = textwrap.wrap(f"{path}: {dataset.attrs['title']} ({dataset.attrs['product']})", width, subsequent_indent="  ")
+    lines += textwrap.wrap("dimensions: " + ", ".join(f"{name} {size}" for name, size in dataset.sizes.items()), width, subsequent_indent="  ")
+    head = ("variable", "dimensions", "units", "min", "median", "max", "NaN", "meaning")
+    rows = [_row(dataset[name]) for name in dataset.data_vars]
+    sizes = [max(len(row[k]) for row in [head, *rows] if len(row) == len(head)) for k in range(7)]
+    sizes[:3] = [max(len(row[k]) for row in [head, *rows]) for k in range(3)]
+    room = width - sum(sizes) - 2 * len(sizes)
+    lines.append("")
+    for row in [head, *rows]:
+        if sum(sizes[:3]) + 4 > width - 12:  # too narrow for columns
+            lines += textwrap.wrap(f"{row[0]} ({row[1]}) {' '.join(row[2:-1])}", width, subsequent_indent="    ")
+            continue
+        line = "  ".join(text.ljust(size) for text, size in zip(row[:3], sizes, strict=False)) + "  "
+        if len(row) == len(head):
+            line += "  ".join(text.rjust(size) for text, size in zip(row[3:7], sizes[3:], strict=True))
+        else:  # flags and texts
+            line += _cut(row[3], sum(sizes[3:]) + 6).ljust(sum(sizes[3:]) + 6)
+        lines.append((line + "  " + _cut(row[-1], room) if room >= MEANING else _cut(line, width)).rstrip())
+    flagged = str(dataset.attrs.get("flagged", "none"))
+    if flagged != "none":
+        lines += ["", "flagged:", *(part for line in flagged.splitlines() for part in _wrapped(line, width))]
+    return lines
+
+
+def overview_csv(dataset: "xr.Dataset") -> Iterator[str]:
+    """The overview's figures, a line a variable."""
+    from fieldfit.command.statistics import statistics
+
+    yield "variable,dimensions,shape,units,min,median,max,nan_share,flags,meaning"
+    for name in dataset.data_vars:
+        one = dataset[name]
+        found = statistics(one)
+        flags = "; ".join(f"{count} {flag}" for flag, count in found.flags)
+        values = [str(v) for v in (found.low, found.median, found.high, found.absent)] if not (found.flags or found.words) else [""] * 4
+        shape = " ".join(map(str, one.shape))
+        yield ",".join(map(_quoted, [str(name), " ".join(map(str, one.dims)), shape, _units(one), *values, flags, str(one.attrs["long_name"])]))
+
+
+def view(dataset: "xr.Dataset", name: str, width: int) -> list[str]:
+    """One variable: what it is, its statistics, a plot by its dimensions, and for one dimension its values."""
+    from fieldfit.command.statistics import statistics
+
+    variable = dataset[name]
+    lines = [*_wrapped(f"{name}: {variable.attrs.get('long_name', '')}", width, ""), f"  {_dims(variable)}  {_units(variable)}".rstrip()]
+    found = statistics(variable)
+    if not variable.ndim:
+        return [*lines, f"  {_text(variable.values[()])}"]
+    lines += [*_wrapped(_told(found), width), ""]
+    if variable.dtype.kind in "OUS" or "flag_meanings" in variable.attrs:
+        return [*lines, *(_listed(variable) if variable.ndim == 1 else _drawn(variable, dataset, width))]
+    if variable.ndim == 1:
+        return [*lines, *_plotted(variable, dataset, width), "", *_listed(variable, dataset.get(f"{name}_std"))]
+    return [*lines, *_drawn(variable, dataset, width)]
+
+
+def table(variable: "xr.DataArray") -> Iterator[str]:
+    """Every value with its coordinates, in columns."""
+    yield "  ".join(f"{title:>14}" for title in [*map(str, variable.dims), str(variable.name)])
+    for row in _rows(variable):
+        yield "  ".join(f"{cell:>14}" for cell in row)
+
+
+def csv_of(variable: "xr.DataArray") -> Iterator[str]:
+    """Every value with its coordinates, comma-separated, read a part at a time."""
+    yield ",".join([*map(str, variable.dims), str(variable.name)])
+    for row in _rows(variable, "{!r}"):
+        yield ",".join(map(_quoted, row))
+
+
+def _rows(variable: "xr.DataArray", form: str = "{:.7g}") -> Iterator[list[str]]:
+    import itertools
+
+    from fieldfit.command.statistics import flag_names, slabs
+
+    names = flag_names(variable) if "flag_meanings" in variable.attrs else {}
+    labels = [[_text(tick) for tick in variable[dim].values] for dim in variable.dims]
+    values = (value for part in slabs(variable) for value in part.reshape(-1).tolist())
+    for place, value in zip(itertools.product(*labels), values, strict=True):
+        yield [*place, names.get(int(value), str(value)) if names else value if isinstance(value, str) else form.format(value)]
+
+
+def _row(variable: "xr.DataArray") -> tuple[str, ...]:
+    """name, dimensions, units, min, median, max, NaN, meaning; of flags and texts one cell in place of the four figures."""
+    from fieldfit.command.statistics import statistics
+
+    found, meaning = statistics(variable), str(variable.attrs.get("long_name", ""))
+    start = (str(variable.name), " ".join(map(str, variable.dims)) or "-", _units(variable))
+    if found.flags or found.words:
+        return (*start, _told(found), meaning)
+    median = ("~" if found.sampled else "") + _figure(found.median)
+    absent = "-" if not found.absent else f"{found.absent:.1%}" if found.absent > 5e-4 else "< 0.1%"
+    return (*start, _figure(found.low), median, _figure(found.high), absent, meaning)
+
+
+def _told(found: "Statistics") -> str:
+    if found.flags:
+        return ", ".join(f"{count:,} {name}" for name, count in found.flags)
+    if found.words:
+        return ", ".join(found.words)
+    median = f"{'about ' if found.sampled else ''}{_figure(found.median)}"
+    return f"min {_figure(found.low)}, median {median}, max {_figure(found.high)}, {found.absent:.1%} NaN"
+
+
+def _figure(value: float) -> str:
+    return "NaN" if value != value else f"{value:.4g}"
+
+
+def _units(variable: "xr.DataArray") -> str:
+    return "flag" if "flag_meanings" in variable.attrs else "text" if variable.dtype.kind in "OUS" else str(variable.attrs.get("units", ""))
+
+
+def _dims(variable: "xr.DataArray") -> str:
+    return ", ".join(f"{name} {size}" for name, size in variable.sizes.items()) or "one value"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.7g}" if isinstance(value, float) or (getattr(value, "dtype", None) is not None and value.dtype.kind == "f") else str(value)
+
+
+def _plotted(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> list[str]:
+    """A curve over its coordinate, or over the values that belong to an index (`spectrum_frequency` of `spectrum`)."""
+    from fieldfit.command.characters import curve
+
+    across = over(variable, dataset)
+    return [*curve(across.values, variable.values, width), f"{across.name} [{_units(across)}]".rjust(width)]
+
+
+def over(variable: "xr.DataArray", dataset: "xr.Dataset") -> "xr.DataArray":
+    """What a one-dimensional plot has along its axis: numbers of the last dimension, or the variable that the dimension is an index into."""
+    dim = str(variable.dims[-1])
+    indexed = str(dataset[dim].attrs.get("long_name", "")).removeprefix("index into ")
+    if indexed in dataset and dataset[indexed].dims == (dim,) and indexed != variable.name:
+        return dataset[indexed]
+    if dataset[dim].dtype.kind in "OUS":
+        import numpy as np
+
+        return dataset[dim].copy(data=np.arange(dataset.sizes[dim]))
+    return dataset[dim]
+
+
+def _listed(variable: "xr.DataArray", std: "xr.DataArray | None" = None) -> list[str]:
+    """Coordinate and value, with its standard deviation where there is one: of a long variable both ends."""
+    count = len(variable)
+    kept = list(range(count)) if count <= 2 * ROWS + 1 else [*range(ROWS), *range(count - ROWS, count)]
+    cells = list(_rows(variable[kept]))
+    errors = [cell[-1] for cell in _rows(std[kept])] if std is not None and std.dims == variable.dims else [""] * len(kept)
+    lines = [f"{place:>14}  {_pair(value, error)}" for (place, value), error in zip(cells, errors, strict=True)]
+    if len(kept) < count:
+        lines.insert(ROWS, f"{'...':>14}  {count - len(kept):,} more (--table)")
+    return [f"{variable.dims[0]!s:>14}  {variable.name}", *lines]
+
+
+def _pair(value: str, std: str) -> str:
+    return f"{value} ± {float(std):.2g}" if std else value
+
+
+def _drawn(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> list[str]:
+    """Two dimensions: a line each of a short one, else a map. More: central slices through the last three, or two, of the middle of the others."""
+    import numpy as np
+
+    from fieldfit.command.characters import beside, shaded, sparkline
+
+    spatial = tuple(variable.dims[-3:]) == ("x", "y", "z")
+    kept = 3 if spatial else 2
+    one, where = central(variable, dataset, kept)
+    if variable.dtype.kind in "OUS":
+        return list(table(one))
+    short = min(range(2), key=lambda k: one.shape[k]) if one.ndim == 2 else 0
+    if one.ndim == 2 and one.shape[short] <= LINES and not where:
+        one = one.transpose(one.dims[short], one.dims[1 - short])
+        names = [_text(tick) for tick in one[one.dims[0]].values]
+        margin = max(map(len, names)) + 2
+        ends = [f"{_figure(float(np.nanmin(row)))} to {_figure(float(np.nanmax(row)))}" if np.isfinite(row).any() else "NaN" for row in one.values]
+        room = max(8, width - margin - max(map(len, ends)) - 2)
+        return [
+            f"{one.dims[0]} by {one.dims[1]}:",
+            *(f"{n:>{margin - 2}}  {sparkline(row, room)}  {end}" for n, row, end in zip(names, one.values, ends, strict=True)),
+        ]
+    title = [f"at {where}:"] if where else []
+    if not spatial:
+        return [*title, f"{one.dims[0]} down, {one.dims[1]} across:", *shaded(one.values, width)]
+    cuts, across_cut = [], (width - 6) // 3 if width >= 3 * NARROW + 6 else min(width, WIDE)
+    for up, across, through in (("y", "x", "z"), ("y", "z", "x"), ("x", "z", "y")):
+        middle = one.sizes[through] // 2
+        plane = one.isel({through: middle}).transpose(up, across).values[::-1]
+        cuts.append([f"{across} across, {up} up, {through} = {float(one[through][middle]):.3g}", *shaded(plane, across_cut, WIDE // 2)])
+    return [*title, *beside(cuts, width)]
+
+
+def central(variable: "xr.DataArray", dataset: "xr.Dataset", kept: int) -> tuple["xr.DataArray", str]:
+    """The last `kept` dimensions in the middle of the others (of shots: the first good one), and where that is, in words."""
+    import numpy as np
+
+    at, words = {}, []
+    for dim in variable.dims[: max(0, variable.ndim - kept)]:
+        good: np.ndarray = np.flatnonzero(dataset.status.values == 0) if dim == "shot" and "status" in dataset else np.zeros(0, int)
+        at[dim] = int(good[0]) if good.size else 0 if dim in ("shot", "channel", "timing", "method", "every") else variable.sizes[dim] // 2
+        words.append(f"{dim} {_text(variable[dim].values[at[dim]])}")
+    return variable.isel(at), ", ".join(words)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent + "  ")
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\n') else cell
