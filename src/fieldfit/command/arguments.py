@@ -24,6 +24,6 @@ def add_verb(verbs: Any, name: str, told: str, examples: str, run: Callable[[arg
     return verb
 
 
-def add_path(verb: argparse.ArgumentParser, name: str, told: str, complete: dict[str, str], **more: Any) -> None:
+def add_path(verb: argparse._ActionsContainer, name: str, told: str, complete: dict[str, str], **more: Any) -> None:
     """An argument or option that is a path; complete: what shtab completes it by."""
     verb.add_argument(name, type=Path, help=told, **more).complete = complete  # type: ignore[attr-defined]

@@ -41,11 +41,11 @@ def sparkline(y: np.ndarray, width: int) -> str:
         return " " * means.size
     low, high = means[finite].min(), means[finite].max()
     level = np.where(finite, (means - low) / (high - low or 1.0), 0.0)
-    return "".join(SPARKS[int(round(v * (len(SPARKS) - 1)))] if good else " " for v, good in zip(level, finite, strict=True))
+    return "".join(SPARKS[round(float(v) * (len(SPARKS) - 1))] if good else " " for v, good in zip(level, finite, strict=True))
 
 
-def shaded(image: np.ndarray, width: int, height: int = 24) -> list[str]:
-    """An image (row, column) in five shades from its lowest to its highest value, no wider than `width`, its edges in proportion to its shape."""
+def shaded(image: np.ndarray, width: int, height: int = 24, limits: tuple[float, float] | None = None) -> list[str]:
+    """An image (row, column) in five shades between limits (default: its own), no wider than `width`, its edges in proportion to its shape."""
     rows, columns = image.shape
     across = max(1, min(width, int(height * TALL * columns / rows), int(columns * TALL)))
     down = max(1, min(height, round(across * rows / columns / TALL)))
@@ -53,8 +53,8 @@ def shaded(image: np.ndarray, width: int, height: int = 24) -> list[str]:
     finite = np.isfinite(means)
     if not finite.any():
         return ["(no finite value)"]
-    low, high = means[finite].min(), means[finite].max()
-    level = np.where(finite, (means - low) / (high - low or 1.0) * (len(SHADES) - 1), 0.0).round().astype(int)
+    low, high = limits or (means[finite].min(), means[finite].max())
+    level = np.where(finite, (means - low) / (high - low or 1.0) * (len(SHADES) - 1), 0.0).clip(0, len(SHADES) - 1).round().astype(int)
     return ["".join(SHADES[k] if good else "·" for k, good in zip(line, seen, strict=True)) for line, seen in zip(level, finite, strict=True)]
 
 

@@ -69,7 +69,8 @@ def check(path: Path, width: int) -> tuple[str, int]:
         plan.night()
     except InputError as error:
         faults.append(str(error))
-    lines = [*textwrap.wrap(f"{path}: {len(jobs)} entries{_demo(path)}", width), "", *_table(rows, width), "", *_jobs(jobs, width)]
+    title = f"{path}: {len(jobs)} {'entry' if len(jobs) == 1 else 'entries'}{_demo(path)}"
+    lines = [*textwrap.wrap(title, width), "", *_table(rows, width), "", *_jobs(jobs, width)]
     lines += ["", f"{len(faults)} faults:" if len(faults) > 1 else "1 fault:"] if faults else ["", "No fault found. Nothing was run."]
     return "\n".join([*lines, *(part for fault in faults for part in _wrapped(fault, width))]), len(faults)
 

@@ -97,11 +97,9 @@ def _inputs(told: dict[str, Any], home: Path) -> list[Input]:
 
 def _tree(inputs: list[Input], home: Path, chain: bool, seen: set[str]) -> Iterator[str]:
     """A line an input, its own inputs below it where `chain` asks for them; many files of one folder that are what they were are one line."""
-    for (folder, fate, _), alike in groupby(
-        ((i, _since(i)) for i in inputs), lambda pair: (Path(pair[0].path).parent, pair[1], _made(pair[0].where))
-    ):
+    told = [(one, (Path(one.path).parent, _since(one), _made(one.where) if chain else None)) for one in inputs]
+    for (folder, fate, made), alike in groupby(told, lambda pair: pair[1]):
         group = [found for found, _ in alike]
-        made = _made(group[0].where) if chain else None
         if len(group) > LISTED and not made:
             yield f"{folder}/: {len(group):,} files, {Path(group[0].path).name} to {Path(group[-1].path).name}: {fate}"
             continue

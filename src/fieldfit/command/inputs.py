@@ -5,6 +5,7 @@ What fits in memory at once (ports, tracks, flashes, drawings) is read whole, so
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -75,13 +76,13 @@ def _imaging(plan: Plan, name: str, entry: str) -> Iterator[Found]:
         simulated = own.simulate is not None and own.simulate.sensor is not None
         for key, path in (("dark", calibration.dark), ("flat", calibration.flat)):
             if path is not None:
-                yield _seen(entry, f"calibrations.{label}.{key}", path, simulated, lambda path=path: _frames(own, path, readable))
+                yield _seen(entry, f"calibrations.{label}.{key}", path, simulated, partial(_frames, own, path, readable))
     if own.refine and own.refine.target:
         yield _seen(entry, "refine.target", own.refine.target, False, lambda: _target(own, readable))
     if own.object:
-        yield _seen(entry, "object.cad", own.object.cad, False, lambda: _drawing(own.object.cad))
+        yield _seen(entry, "object.cad", own.object.cad, False, partial(_drawing, own.object.cad))
     if own.simulate and own.simulate.mesh:
-        yield _seen(entry, "simulate.mesh", own.simulate.mesh, False, lambda: _drawing(own.simulate.mesh))
+        yield _seen(entry, "simulate.mesh", own.simulate.mesh, False, partial(_drawing, own.simulate.mesh))
 
 
 def _cameras(own: Imaging) -> str:

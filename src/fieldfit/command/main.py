@@ -9,10 +9,10 @@ import os
 import sys
 from typing import NoReturn
 
-from fieldfit.command import check, completion, explain, show
+from fieldfit.command import check, completion, explain, init, show
 from fieldfit.types import InputError, nearest
 
-VERBS = (check, show, explain, completion)
+VERBS = (init, check, show, explain, completion)
 EXAMPLES = """examples:
   fieldfit init cooling --experiment ports                      a folder for a new experiment
   fieldfit check                                                its configuration and its raw files, nothing is run

@@ -1,6 +1,7 @@
 """Pictures of a product as PNG files: those of the report for its kind, or a plot of one variable where there are none."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -8,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fieldfit.command.show import central, over
+from fieldfit.command.show import SLICES, central, over
 from fieldfit.io.products import open_product
 from fieldfit.report import absorption, design, dune, gallery, geometry, gradiometer, imaging, pictures, sensor, setup, surface
 from fieldfit.report.picture import Picture
@@ -84,13 +85,14 @@ def plot(dataset: xr.Dataset, name: str) -> Picture:
     if one.ndim == 1 or (min(one.shape) <= CURVES and not where and one.ndim == 2):
         _curves(figure.subplots(), one, dataset, label)
     elif one.ndim == 2:
-        _map(figure, figure.subplots(), one, label)
+        _map(figure, figure.subplots(), one, label, _limits(one.values))
     else:
         axes = figure.subplots(1, 3)
-        for panel, (up, across, through) in zip(axes, (("y", "x", "z"), ("y", "z", "x"), ("x", "z", "y")), strict=True):
-            middle = one.sizes[through] // 2
-            _map(figure, panel, one.isel({through: middle}).transpose(up, across), label if panel is axes[-1] else "")
-            panel.set_title(f"{through} = {float(one[through][middle]):.3g}", fontsize=9)
+        cuts = [(one.isel({t: one.sizes[t] // 2}).transpose(u, a).load(), t) for u, a, t in SLICES]
+        limits = _limits(np.concatenate([cut.values.reshape(-1) for cut, _ in cuts]))
+        for panel, (cut, through) in zip(axes, cuts, strict=True):
+            _map(figure, panel, cut, label if panel is axes[-1] else "", limits)
+            panel.set_title(f"{through} = {float(cut[through]):.3g} {one[through].attrs.get('units', '')}", fontsize=9)
     meaning = str(variable.attrs.get("long_name", ""))
     return Picture(name, meaning + (f"; at {where}" if where else ""), figure)
 
@@ -106,22 +108,31 @@ def _curves(axes: Axes, one: xr.DataArray, dataset: xr.Dataset, label: str) -> N
         for tick, values in zip(one[one.dims[0]].values, one.values, strict=True):
             axes.plot(across.values, values, ".-", markersize=3, linewidth=0.7, label=f"{one.dims[0]} {tick}")
         axes.legend(fontsize=7)
-    units = across.attrs.get("units", "1")
-    axes.set(xlabel=str(across.name) + ("" if units == "1" else f" [{units}]"), ylabel=label)
+    axes.set(xlabel=_labelled(across), ylabel=label)
 
 
-def _map(figure: Figure, axes: Axes, one: xr.DataArray, label: str) -> None:
+def _map(figure: Figure, axes: Axes, one: xr.DataArray, label: str, limits: tuple[float, float]) -> None:
     up, across = one.dims
     ticks = [np.asarray(one[dim].values, float) if one[dim].dtype.kind in "iuf" else np.arange(one.sizes[dim], dtype=float) for dim in (across, up)]
-    extent = tuple(edge for t in ticks for edge in _edges(t))
+    (left, right), (low, high) = (_edges(t) for t in ticks)
     spatial = {up, across} <= {"x", "y", "z"}
-    image = axes.imshow(
-        one.values, origin="lower" if spatial else "upper", extent=extent if spatial else None, cmap="viridis", interpolation="nearest"
-    )
+    extent = (left, right, low, high) if spatial else None
+    origin: Literal["lower", "upper"] = "lower" if spatial else "upper"
+    image = axes.imshow(one.values, origin=origin, extent=extent, cmap="viridis", interpolation="nearest", vmin=limits[0], vmax=limits[1])
     axes.set_aspect("equal" if spatial or {up, across} == {"row", "column"} else "auto")
-    axes.set(xlabel=str(across), ylabel=str(up))
+    axes.set(xlabel=_labelled(one[across]), ylabel=_labelled(one[up]))
     if label:
-        figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+        figure.colorbar(image, ax=figure.axes, label=label, shrink=0.8)
+
+
+def _labelled(ticks: xr.DataArray) -> str:
+    units = ticks.attrs.get("units", "1")
+    return str(ticks.name) + ("" if units == "1" else f" [{units}]")
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
 def _edges(ticks: np.ndarray) -> tuple[float, float]:

@@ -26,6 +26,7 @@ EXAMPLES = """  fieldfit show results/magis/night/phase.nc                    ev
 ROWS = 8  # values that are listed beside a plot, at each end
 LINES = 8  # along a short dimension, each of which gets a line of its own
 NARROW, WIDE = 26, 40  # characters across a slice: the least for three side by side, and one below the other
+SLICES = (("y", "x", "z"), ("y", "z", "x"), ("x", "z", "y"))  # up, across, cut
 MEANING = 20  # characters that a meaning has to have room for, to stand in the table
 
 
@@ -255,11 +256,14 @@ def _drawn(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> list[
     title = [f"at {where}:"] if where else []
     if not spatial:
         return [*title, f"{one.dims[0]} down, {one.dims[1]} across:", *shaded(one.values, width)]
-    cuts, across_cut = [], (width - 6) // 3 if width >= 3 * NARROW + 6 else min(width, WIDE)
-    for up, across, through in (("y", "x", "z"), ("y", "z", "x"), ("x", "z", "y")):
-        middle = one.sizes[through] // 2
-        plane = one.isel({through: middle}).transpose(up, across).values[::-1]
-        cuts.append([f"{across} across, {up} up, {through} = {float(one[through][middle]):.3g}", *shaded(plane, across_cut, WIDE // 2)])
+    room = (width - 6) // 3 if width >= 3 * NARROW + 6 else min(width, WIDE)
+    planes = [(up, across, t, one.isel({t: one.sizes[t] // 2}).transpose(up, across).load()) for up, across, t in SLICES]
+    finite = np.concatenate([plane.values[np.isfinite(plane.values)] for *_, plane in planes])
+    limits = (float(finite.min()), float(finite.max())) if finite.size else None
+    cuts = [
+        [f"{across} across, {up} up, {t} = {float(plane[t]):.3g}", *shaded(plane.values[::-1], room, WIDE // 2, limits)]
+        for up, across, t, plane in planes
+    ]
     return [*title, *beside(cuts, width)]
 
 
