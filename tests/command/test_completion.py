@@ -24,7 +24,7 @@ def test_bash_completes_verbs_options_and_products(folder):
 
     def completed(*words: str) -> set[str]:
         listed = " ".join(f"'{word}'" for word in words)
-        call = f"source script; COMP_WORDS=({listed}); COMP_CWORD={len(words) - 1}; _shtab_fieldfit; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        call = f"source ./script; COMP_WORDS=({listed}); COMP_CWORD={len(words) - 1}; _shtab_fieldfit; printf '%s\\n' \"${{COMPREPLY[@]}}\""
         return set(subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True).stdout.split())
 
     assert completed("fieldfit", "ex") == {"explain"}

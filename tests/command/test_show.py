@@ -31,7 +31,7 @@ def test_the_overview_tells_every_variable(phase, capsys):
     assert "results/magis/night/phase.nc: A phase (phase)" in told
     assert "dimensions: shot 40" in told
     rows = {line.split()[0]: line.split() for line in told.splitlines() if line.strip()}
-    assert rows["phase"] == ["phase", "shot", "rad", "-0.9998", "0.1494", "0.9996", "2.5%"]
+    assert rows["phase"][:7] == ["phase", "shot", "rad", "-0.9962", "0.1987", "0.9996", "2.5%"]
     assert rows["status"][:7] == ["status", "shot", "flag", "39", "good,", "1", "empty"]
     assert "shot 7 is empty: no light" in told
     assert list(rows)[2:5] == ["variable", "phase", "phase_std"]  # in the contract's order
@@ -52,7 +52,7 @@ def test_no_line_goes_beyond_the_terminals_edge(phase, width, variable):
 def test_a_variable_is_a_curve_and_values_with_their_errors(phase, capsys):
     told = shown(capsys, phase, "phase")
     assert "phase: fringe phase" in told
-    assert "min -0.9998, median 0.1494, max 0.9996, 2.5% NaN" in told
+    assert "min -0.9962, median 0.1987, max 0.9996, 2.5% NaN" in told
     assert sum(any("⠀" < letter <= "⣿" for letter in line) for line in told.splitlines()) == 8
     assert "0.1986693 ± 0.01" in told
     assert "24 more (--table)" in told
@@ -75,7 +75,8 @@ def test_a_volume_is_three_slices_of_the_first_good_shot(write):
     path = write("density", "results/magis/night/density/0000.nc", {"x": 8, "y": 8, "z": 8}, values={"density": cloud, "status": np.array([3, 0])})
     lines = view(read_product(path), "density", 100)
     assert "at shot 1:" in lines
-    assert "x across, y up, z = 4" in lines[6] and "x across" in lines[6]
+    titles = next(line for line in lines if "across" in line)
+    assert [title in titles for title in ("x across, y up, z = 4", "z across, y up, x = 4", "z across, x up, y = 4")] == [True] * 3
     assert "█" in "\n".join(lines)
     assert max(map(len, lines)) <= 100
 

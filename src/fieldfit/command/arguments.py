@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NETCDF = {"bash": "_fieldfit_products", "zsh": "_files -g '*.nc'", "tcsh": "f:*.nc"}
+NETCDF = {"bash": "_fieldfit_product_files", "zsh": "_files -g '*.nc'", "tcsh": "f:*.nc"}
 FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # shtab.FILE, without waiting for its import
 FOLDERS = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
 

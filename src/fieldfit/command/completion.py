@@ -7,7 +7,7 @@ from fieldfit.command.arguments import add_verb
 
 SHELLS = ("bash", "zsh", "tcsh")
 PREAMBLE = {  # folders to walk down into, and NetCDF files
-    "bash": """_fieldfit_products() {
+    "bash": """_fieldfit_product_files() {
   compgen -d -- "$1"
   compgen -f -X '!*.nc' -- "$1"
 }
