@@ -10,7 +10,8 @@ import pytest
 from fieldfit.command import statistics
 from fieldfit.command.characters import beside, curve, shaded, sparkline
 from fieldfit.command.main import main
-from fieldfit.command.show import overview, read_product, view
+from fieldfit.command.overview import overview
+from fieldfit.command.show import read_product, view
 
 
 @pytest.fixture

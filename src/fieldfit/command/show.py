@@ -1,21 +1,20 @@
 """`fieldfit show`: a product in the terminal, as table or picture, and its pictures as PNG files."""
 
 import argparse
+import itertools
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldfit.command.arguments import FILES, NETCDF, add_path, add_verb
 from fieldfit.command.explain import read_attributes
+from fieldfit.command.overview import figure, overview, overview_csv, quoted, told, units_of, wrapped
 from fieldfit.types import InputError, nearest
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from fieldfit.command.statistics import Statistics
 
 EXAMPLES = """  fieldfit show results/magis/night/phase.nc                    every variable: dimensions, units, range, share of NaN
   fieldfit show results/magis/night/phase.nc phase              a plot and values, shot by shot
@@ -23,11 +22,11 @@ EXAMPLES = """  fieldfit show results/magis/night/phase.nc                    ev
   fieldfit show results/magis/night/phase.nc phase --csv        the same for a spreadsheet
   fieldfit show results/magis/night/phase.nc --png phase.png    the report's pictures of it: phase.png, phase-2.png, ...
 """
+LONGEST = 14  # characters of a number
 ROWS = 8  # values that are listed beside a plot, at each end
 LINES = 8  # along a short dimension, each of which gets a line of its own
 NARROW, WIDE = 26, 40  # characters across a slice: the least for three side by side, and one below the other
 SLICES = (("y", "x", "z"), ("y", "z", "x"), ("x", "z", "y"))  # up, across, cut
-MEANING = 20  # characters that a meaning has to have room for, to stand in the table
 
 
 def add(verbs: Any) -> None:
@@ -73,56 +72,16 @@ def read_product(path: Path) -> "xr.Dataset":
     return dataset[[name for name in PRODUCTS[kind] if name in dataset]]  # in the contract's order
 
 
-def overview(dataset: "xr.Dataset", path: Path, width: int) -> list[str]:
-    """Title, dimensions, and a line a variable; what it means stands in it as far as the terminal's width allows."""
-    lines = textwrap.wrap(f"{path}: {dataset.attrs['title']} ({dataset.attrs['product']})", width, subsequent_indent="  ")
-    lines += textwrap.wrap("dimensions: " + ", ".join(f"{name} {size}" for name, size in dataset.sizes.items()), width, subsequent_indent="  ")
-    head = ("variable", "dimensions", "units", "min", "median", "max", "NaN", "meaning")
-    rows = [_row(dataset[name]) for name in dataset.data_vars]
-    sizes = [max(len(row[k]) for row in [head, *rows] if len(row) == len(head)) for k in range(7)]
-    sizes[:3] = [max(len(row[k]) for row in [head, *rows]) for k in range(3)]
-    room = width - sum(sizes) - 2 * len(sizes)
-    lines.append("")
-    for row in [head, *rows]:
-        if sum(sizes[:3]) + 4 > width - 12:  # too narrow for columns
-            lines += textwrap.wrap(f"{row[0]} ({row[1]}) {' '.join(row[2:-1])}", width, subsequent_indent="    ")
-            continue
-        line = "  ".join(text.ljust(size) for text, size in zip(row[:3], sizes, strict=False)) + "  "
-        if len(row) == len(head):
-            line += "  ".join(text.rjust(size) for text, size in zip(row[3:7], sizes[3:], strict=True))
-        else:  # flags and texts
-            line += _cut(row[3], sum(sizes[3:]) + 6).ljust(sum(sizes[3:]) + 6)
-        lines.append((line + "  " + _cut(row[-1], room) if room >= MEANING else _cut(line, width)).rstrip())
-    flagged = str(dataset.attrs.get("flagged", "none"))
-    if flagged != "none":
-        lines += ["", "flagged:", *(part for line in flagged.splitlines() for part in _wrapped(line, width))]
-    return lines
-
-
-def overview_csv(dataset: "xr.Dataset") -> Iterator[str]:
-    """The overview's figures, a line a variable."""
-    from fieldfit.command.statistics import statistics
-
-    yield "variable,dimensions,shape,units,min,median,max,nan_share,flags,meaning"
-    for name in dataset.data_vars:
-        one = dataset[name]
-        found = statistics(one)
-        flags = "; ".join(f"{count} {flag}" for flag, count in found.flags)
-        values = [str(v) for v in (found.low, found.median, found.high, found.absent)] if not (found.flags or found.words) else [""] * 4
-        shape = " ".join(map(str, one.shape))
-        yield ",".join(map(_quoted, [str(name), " ".join(map(str, one.dims)), shape, _units(one), *values, flags, str(one.attrs["long_name"])]))
-
-
 def view(dataset: "xr.Dataset", name: str, width: int) -> list[str]:
     """One variable: what it is, its statistics, a plot by its dimensions, and for one dimension its values."""
     from fieldfit.command.statistics import statistics
 
     variable = dataset[name]
-    lines = [*_wrapped(f"{name}: {variable.attrs.get('long_name', '')}", width, ""), f"  {_dims(variable)}  {_units(variable)}".rstrip()]
+    lines = [*wrapped(f"{name}: {variable.attrs.get('long_name', '')}", width, ""), f"  {_dims(variable)}  {units_of(variable)}".rstrip()]
     found = statistics(variable)
     if not variable.ndim:
         return [*lines, f"  {_text(variable.values[()])}"]
-    lines += [*_wrapped(_told(found), width), ""]
+    lines += [*wrapped(told(found), width), ""]
     if variable.dtype.kind in "OUS" or "flag_meanings" in variable.attrs:
         return [*lines, *(_listed(variable) if variable.ndim == 1 else _drawn(variable, dataset, width))]
     if variable.ndim == 1:
@@ -132,21 +91,21 @@ def view(dataset: "xr.Dataset", name: str, width: int) -> list[str]:
 
 def table(variable: "xr.DataArray") -> Iterator[str]:
     """Every value with its coordinates, in columns."""
-    yield "  ".join(f"{title:>14}" for title in [*map(str, variable.dims), str(variable.name)])
-    for row in _rows(variable):
-        yield "  ".join(f"{cell:>14}" for cell in row)
+    titles = [*map(str, variable.dims), str(variable.name)]
+    ticks = [max(len(_text(tick)) for tick in variable[dim].values) for dim in variable.dims]
+    sizes = [max(pair) for pair in zip(map(len, titles), [*ticks, LONGEST], strict=True)]
+    for row in itertools.chain([titles], _rows(variable)):
+        yield "  ".join(cell.rjust(size) for cell, size in zip(row, sizes, strict=True))
 
 
 def csv_of(variable: "xr.DataArray") -> Iterator[str]:
     """Every value with its coordinates, comma-separated, read a part at a time."""
     yield ",".join([*map(str, variable.dims), str(variable.name)])
     for row in _rows(variable, "{!r}"):
-        yield ",".join(map(_quoted, row))
+        yield ",".join(map(quoted, row))
 
 
 def _rows(variable: "xr.DataArray", form: str = "{:.7g}") -> Iterator[list[str]]:
-    import itertools
-
     from fieldfit.command.statistics import flag_names, slabs
 
     names = flag_names(variable) if "flag_meanings" in variable.attrs else {}
@@ -154,36 +113,6 @@ def _rows(variable: "xr.DataArray", form: str = "{:.7g}") -> Iterator[list[str]]
     values = (value for part in slabs(variable) for value in part.reshape(-1).tolist())
     for place, value in zip(itertools.product(*labels), values, strict=True):
         yield [*place, names.get(int(value), str(value)) if names else value if isinstance(value, str) else form.format(value)]
-
-
-def _row(variable: "xr.DataArray") -> tuple[str, ...]:
-    """name, dimensions, units, min, median, max, NaN, meaning; of flags and texts one cell in place of the four figures."""
-    from fieldfit.command.statistics import statistics
-
-    found, meaning = statistics(variable), str(variable.attrs.get("long_name", ""))
-    start = (str(variable.name), " ".join(map(str, variable.dims)) or "-", _units(variable))
-    if found.flags or found.words:
-        return (*start, _told(found), meaning)
-    median = ("~" if found.sampled else "") + _figure(found.median)
-    absent = "-" if not found.absent else f"{found.absent:.1%}" if found.absent > 5e-4 else "< 0.1%"
-    return (*start, _figure(found.low), median, _figure(found.high), absent, meaning)
-
-
-def _told(found: "Statistics") -> str:
-    if found.flags:
-        return ", ".join(f"{count:,} {name}" for name, count in found.flags)
-    if found.words:
-        return ", ".join(found.words)
-    median = f"{'about ' if found.sampled else ''}{_figure(found.median)}"
-    return f"min {_figure(found.low)}, median {median}, max {_figure(found.high)}, {found.absent:.1%} NaN"
-
-
-def _figure(value: float) -> str:
-    return "NaN" if value != value else f"{value:.4g}"
-
-
-def _units(variable: "xr.DataArray") -> str:
-    return "flag" if "flag_meanings" in variable.attrs else "text" if variable.dtype.kind in "OUS" else str(variable.attrs.get("units", ""))
 
 
 def _dims(variable: "xr.DataArray") -> str:
@@ -199,7 +128,7 @@ def _plotted(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> lis
     from fieldfit.command.characters import curve
 
     across = over(variable, dataset)
-    return [*curve(across.values, variable.values, width), f"{across.name} [{_units(across)}]".rjust(width)]
+    return [*curve(across.values, variable.values, width), f"{across.name} [{units_of(across)}]".rjust(width)]
 
 
 def over(variable: "xr.DataArray", dataset: "xr.Dataset") -> "xr.DataArray":
@@ -221,10 +150,12 @@ def _listed(variable: "xr.DataArray", std: "xr.DataArray | None" = None) -> list
     kept = list(range(count)) if count <= 2 * ROWS + 1 else [*range(ROWS), *range(count - ROWS, count)]
     cells = list(_rows(variable[kept]))
     errors = [cell[-1] for cell in _rows(std[kept])] if std is not None and std.dims == variable.dims else [""] * len(kept)
-    lines = [f"{place:>14}  {_pair(value, error)}" for (place, value), error in zip(cells, errors, strict=True)]
+    dim = str(variable.dims[0])
+    size = max(len(text) for text in [dim, *(place for place, _ in cells)])
+    lines = [f"{place:>{size}}  {_pair(value, error)}" for (place, value), error in zip(cells, errors, strict=True)]
     if len(kept) < count:
-        lines.insert(ROWS, f"{'...':>14}  {count - len(kept):,} more (--table)")
-    return [f"{variable.dims[0]!s:>14}  {variable.name}", *lines]
+        lines.insert(ROWS, f"{'...':>{size}}  {count - len(kept):,} more (--table)")
+    return [f"{dim:>{size}}  {variable.name}", *lines]
 
 
 def _pair(value: str, std: str) -> str:
@@ -242,12 +173,12 @@ def _drawn(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> list[
     one, where = central(variable, dataset, kept)
     if variable.dtype.kind in "OUS":
         return list(table(one))
-    short = min(range(2), key=lambda k: one.shape[k]) if one.ndim == 2 else 0
+    short = min(range(2), key=lambda k: (one.dims[k] == "shot" and one.shape[1 - k] <= LINES, one.shape[k])) if one.ndim == 2 else 0
     if one.ndim == 2 and one.shape[short] <= LINES and not where:
         one = one.transpose(one.dims[short], one.dims[1 - short])
         names = [_text(tick) for tick in one[one.dims[0]].values]
         margin = max(map(len, names)) + 2
-        ends = [f"{_figure(float(np.nanmin(row)))} to {_figure(float(np.nanmax(row)))}" if np.isfinite(row).any() else "NaN" for row in one.values]
+        ends = [f"{figure(float(np.nanmin(row)))} to {figure(float(np.nanmax(row)))}" if np.isfinite(row).any() else "NaN" for row in one.values]
         room = max(8, width - margin - max(map(len, ends)) - 2)
         return [
             f"{one.dims[0]} by {one.dims[1]}:",
@@ -277,15 +208,3 @@ def central(variable: "xr.DataArray", dataset: "xr.Dataset", kept: int) -> tuple
         at[dim] = int(good[0]) if good.size else 0 if dim in ("shot", "channel", "timing", "method", "every") else variable.sizes[dim] // 2
         words.append(f"{dim} {_text(variable[dim].values[at[dim]])}")
     return variable.isel(at), ", ".join(words)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
-
-
-def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent + "  ")
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\n') else cell
