@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """  fieldfit check                          config.yaml of this folder, or the demo where there is none
   fieldfit check mine.yaml                the configuration that `snakemake --configfile mine.yaml` would run
-  fieldfit check && uv run snakemake      run only what is sound
+  fieldfit check mine.yaml && uv run snakemake --cores all --configfile mine.yaml
 """
 LEAST_ROOM = 36  # characters for what was found beside the path; below, it stands under it
 SECTIONS = ("magis", "dune", "design", "gallery")
