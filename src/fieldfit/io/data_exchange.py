@@ -73,6 +73,17 @@ def read_scan(path: Path, rows: Sequence[int] | None = None) -> Scan:
     return Scan(counts, white, dark, angle if units.lower().startswith("rad") else np.deg2rad(angle), wanted)
 
 
+def scan_header(path: Path) -> tuple[int, int, int]:
+    """(view, row, column) of a scan, its datasets checked as `read_scan` does and none of them read. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a Data Exchange file with {DATA}, {WHITE}, {DARK} and {THETA}")
+    with open_shot_file(path) as file:
+        found = {name: _dataset(file, name, path) for name in (DATA, WHITE, DARK, THETA)}
+        _check_shapes(path, found)
+        views, rows, columns = found[DATA].shape
+    return views, rows, columns
+
+
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     found = dataset_in(file, name, path)
     if found is None:

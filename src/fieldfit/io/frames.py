@@ -141,6 +141,11 @@ def _stamp(form: str, place: Place) -> float:
         return math.nan
 
 
+def read_shot(place: Place, form: str, sizes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """(view, row, column) frames of one shot as its file holds them. Raises BadFrame for one that a block would flag."""
+    return _read(form, place, sizes)
+
+
 def step_of(frames: np.ndarray) -> int:
     """Greatest common divisor of the values: 1 for a common ADC, 16 for 12 bits kept in the upper ones of 16, 0 where all are 0."""
     present = np.zeros(np.iinfo(frames.dtype).max + 1, bool)

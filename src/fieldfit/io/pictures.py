@@ -67,8 +67,25 @@ def read_pictures(path: Path) -> Stack:
     return Stack(values, status, numbers, float(pixel.reshape(-1)[0]))
 
 
-def _check_sizes(path: Path) -> None:
-    """What the headers inside the npz promise against what the archive holds, before memory is taken for it."""
+def pictures_header(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the file's arrays by key, from their headers alone. Raises InputError when it is no npz or a key is absent."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected an npz with {' and '.join(KEYS)}")
+    try:
+        shapes = _check_sizes(path)
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read as npz ({error}), expected {' and '.join(KEYS)}") from None
+    for key in KEYS:
+        if key not in shapes:
+            raise InputError(f"{path}: no key '{key}', found {', '.join(sorted(shapes)) or 'nothing'}{nearest(key, shapes)}")
+    return shapes
+
+
+def _check_sizes(path: Path) -> dict[str, tuple[int, ...]]:
+    """What the headers inside the npz promise against what the archive holds, before memory is taken for it; the shapes by key."""
+    shapes = {}
     with zipfile.ZipFile(path) as archive:
         for item in archive.infolist():
             if item.file_size > 1100 * item.compress_size + 4096:  # deflate never shrinks by more than 1032
@@ -78,6 +95,8 @@ def _check_sizes(path: Path) -> None:
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, _, dtype = read(stream)
                 wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize + stream.tell()
+            shapes[item.filename.removesuffix(".npy")] = shape
             if wanted != item.file_size:
                 key = item.filename.removesuffix(".npy")
                 raise InputError(f"{path}: key '{key}' of shape {shape} and type {dtype} needs {wanted} bytes, the file holds {item.file_size}")
+    return shapes

@@ -20,16 +20,27 @@ PLANES = (("z", "x", "y"), ("z", "y", "x"), ("y", "x", "z"))  # across, up, cut
 
 def pictures(visibility: Path, calibration: Path | None = None, flashes: Path | None = None) -> list[Picture]:
     """The field beside the table, what was found in the table, errors beside the baselines, and what tracks and flashes say."""
-    dataset = open_product(visibility, "visibility", chunks={})
+    drawn = visibility_pictures(visibility)
+    drawn += calibration_pictures(calibration) if calibration is not None else []
+    return drawn + (flash_pictures(flashes) if flashes is not None else [])
+
+
+def visibility_pictures(path: Path) -> list[Picture]:
+    """The field beside the table, what was found in the table, errors beside the baselines, and arrival times where they are fitted."""
+    dataset = open_product(path, "visibility", chunks={})
     drawn = [_planes(dataset), _distance(dataset), _errors(dataset), _quality(dataset)]
-    if "arrival" in dataset:
-        drawn.append(_arrivals(dataset))
-    if calibration is not None:
-        measured = open_product(calibration, "calibration", chunks={})
-        drawn += [_tracks(measured), _efficiencies(measured)]
-    if flashes is not None:
-        drawn.append(_flashes(open_product(flashes, "flashes")))
-    return drawn
+    return drawn + ([_arrivals(dataset)] if "arrival" in dataset else [])
+
+
+def calibration_pictures(path: Path) -> list[Picture]:
+    """Tracks and efficiencies."""
+    measured = open_product(path, "calibration", chunks={})
+    return [_tracks(measured), _efficiencies(measured)]
+
+
+def flash_pictures(path: Path) -> list[Picture]:
+    """Positions and charges of flashes."""
+    return [_flashes(open_product(path, "flashes"))]
 
 
 def _thinned(dataset: xr.Dataset) -> xr.Dataset:

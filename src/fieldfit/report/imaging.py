@@ -17,16 +17,24 @@ MM, UM, MRAD = 1e3, 1e6, 1e3
 
 def pictures(densities: Sequence[Path], phase: Path) -> list[Picture]:
     """The first good shot's density and profile, and the run's phase and cloud, shot by shot."""
-    drawn = []
+    return density_pictures(densities) + phase_pictures(phase)
+
+
+def density_pictures(densities: Sequence[Path]) -> list[Picture]:
+    """Of the first good shot in several blocks; none where no shot is good."""
     for path in densities:
         block = open_product(path, "density", chunks={"shot": 1})
         good = np.flatnonzero(block.status.values == Status.good)
         if good.size:
             one = block.isel(shot=int(good[0])).load()
-            drawn += [_slices(one), _profile(one), *_halves(one)]
-            break
+            return [_slices(one), _profile(one), *_halves(one)]
+    return []
+
+
+def phase_pictures(phase: Path) -> list[Picture]:
+    """Of a run, shot by shot."""
     run = open_product(phase, "phase")
-    return [*drawn, _series(run), _clouds(run)]
+    return [_series(run), _clouds(run)]
 
 
 def _slices(shot: xr.Dataset) -> Picture:
