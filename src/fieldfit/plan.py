@@ -234,6 +234,13 @@ class Plan:
         runs = [*self.config.magis, *(run for night in dated[-3:] for run in night.runs)]
         raise InputError(f"night: no run '{asked}' under magis{nearest(asked, runs)} (known: {', '.join(self.config.magis)})")
 
+    def at_hand(self) -> list[str]:
+        """The runs that a person looks at: those without nights, and of the nightly ones the night that `nightly` would make."""
+        dated = self.all_nights()
+        asked = self.config.night or ""
+        latest = self._dated(asked) if is_night(asked) else dated[-1] if dated else Night("", ())
+        return [run for run in self.magis if not self.is_night(run) or run in latest.runs]
+
     def night_named(self, name: str) -> Night:
         """The night of a date, or the run of that name taken as one."""
         return self._dated(name) if is_night(name) else Night(name, (name,))

@@ -60,13 +60,14 @@ def check(path: Path, width: int) -> tuple[str, int]:
     faults = [f"{row.entry}: {line}" for row in rows if row.fault for line in row.fault.splitlines()]
     jobs = []
     for section in SECTIONS:
-        for name in getattr(plan.config, section):
+        for name in plan.at_hand() if section == "magis" else getattr(plan.config, section):
             try:
                 jobs.append((f"{section}.{name}", jobs_of(plan, section, name)))
             except InputError:  # told above, of its shots
                 jobs.append((f"{section}.{name}", {}))
     try:
-        plan.night()
+        if plan.config.magis:
+            plan.night()
     except InputError as error:
         faults.append(str(error))
     title = f"{path}: {len(jobs)} {'entry' if len(jobs) == 1 else 'entries'}{_demo(path)}"

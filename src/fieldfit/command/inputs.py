@@ -33,7 +33,7 @@ class Found:
 
 def look(plan: Plan) -> Iterator[Found]:
     """Every input of a plan, entry by entry in the order of the configuration."""
-    for name in plan.config.magis:
+    for name in plan.at_hand():
         entry = f"magis.{name}"
         if name in plan.imaging:
             yield from _imaging(plan, name, entry)

@@ -18,13 +18,14 @@ def jobs_of(plan: Plan, section: str, name: str) -> dict[str, int]:
 
 
 def _magis(plan: Plan, name: str) -> dict[str, int]:
+    closing = {"catalogue_shots": 1} if plan.is_night(name) else {}
     for entries, made, rule in (
         (plan.ports, "simulate_ports", "fit_gradiometer"),
         (plan.pictures, "simulate_pictures", "fit_pictures"),
         (plan.absorption, "simulate_triplets", "reduce_absorption"),
     ):
         if name in entries:
-            return {made: int(entries[name].simulate is not None), rule: 1}
+            return {made: int(entries[name].simulate is not None), rule: 1, **closing}
     entry, blocks = plan.imaging[name], len(plan.blocks(name))
     return {
         "simulate_shots": int(entry.simulate is not None),
@@ -36,6 +37,7 @@ def _magis(plan: Plan, name: str) -> dict[str, int]:
         "fit_density": blocks,
         "extract_surface": blocks if entry.object else 0,
         "estimate_phase": 1,
+        **closing,
     }
 
 

@@ -13,7 +13,7 @@ from fieldfit.metrics.trend import trend
 from fieldfit.report import gradiometer
 from fieldfit.report.alarms import Alarm, usual
 from fieldfit.report.page import Section, Verdict, page
-from fieldfit.report.picture import Picture
+from fieldfit.report.picture import Picture, Table
 from fieldfit.report.quantities import AXES, MRAD, UM, Quantity
 from fieldfit.types import Status
 
@@ -64,24 +64,24 @@ def _section(run: RunOfNight, last: Sequence[Mapping[str, float]]) -> Section:
     return Section(run.name, run.name, gradiometer.drawn(run.product) if gradio else [], run.lines, [tables, small])
 
 
-def _shots(run: RunOfNight) -> Picture:
+def _shots(run: RunOfNight) -> Table:
     figures = [(name, _number(run.figures[name])) for name in ("shots received", "shots good") if name in run.figures]
     figures += [(f"flagged {reason}", str(count)) for reason, count in run.reasons.items()]
     share = run.figures.get("share of numbers absent", Quantity(math.nan, "1")).value
     if share > 0:
         figures.append(("numbers absent between the first and the last", f"{share:.2%}"))
     figures += [(f"seconds of {step}", f"{seconds:.0f}") for step, seconds in run.seconds.items()]
-    return Picture("Shots", "Received, used, and flagged by reason; computing time by step.", None, tuple(figures))
+    return Table("Shots", "Received, used, and flagged by reason; computing time by step.", tuple(figures))
 
 
-def _compared(run: RunOfNight, last: Sequence[Mapping[str, float]]) -> Picture:
+def _compared(run: RunOfNight, last: Sequence[Mapping[str, float]]) -> Table:
     rows = []
     for name, figure in run.figures.items():
         before = usual(name, last)
         change = f" ({figure.value / before - 1:+.1%})" if math.isfinite(before) and before else ""
         rows.append((name, f"{_number(figure)}{change}" if math.isfinite(figure.value) else "not measured"))
     told = f"In brackets the change from the median of the last {len(last)} nights." if last else "There are no earlier nights to compare them with."
-    return Picture("Figures of the night", f"Medians over the good shots. {told}", None, tuple(rows))
+    return Table("Figures of the night", f"Medians over the good shots. {told}", tuple(rows))
 
 
 def _number(figure: Quantity) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fieldfit.report.picture import Picture
+from fieldfit.report.picture import Picture, Table
 
 STYLE = """
 :root { color-scheme: light; --ink: #1d2733; --soft: #5b6877; --line: #dde3ea; --accent: #14638c; }
@@ -41,7 +41,7 @@ class Section:
     title: str
     pictures: Sequence[Picture]
     products: Sequence[tuple[str, str]]  # (path, provenance line)
-    rows: Sequence[Sequence[Picture]] = ()
+    rows: Sequence[Sequence[Picture | Table]] = ()
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ def _section(section: Section) -> str:
     return f'<section id="{html.escape(section.anchor)}"><h2>{html.escape(section.title)}</h2>{pictures}{products}</section>'
 
 
-def _picture(picture: Picture) -> str:
+def _picture(picture: Picture | Table) -> str:
     rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in picture.figures)
     table = f'<div class="wide"><table>{rows}</table></div>' if rows else ""
     title = html.escape(picture.title)
-    drawn = f'<figure><img alt="{title}" src="data:image/png;base64,{_png(picture.figure)}"></figure>' if picture.figure else ""
+    drawn = f'<figure><img alt="{title}" src="data:image/png;base64,{_png(picture.figure)}"></figure>' if isinstance(picture, Picture) else ""
     return f"<h3>{title}</h3><p>{html.escape(picture.caption)}</p>{table}{drawn}"
 
 

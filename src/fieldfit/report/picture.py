@@ -1,4 +1,4 @@
-"""One picture of the report: a title, a sentence that says what to see, and the figure."""
+"""One picture of the report: a title, a sentence that says what to see, and the figure; or a table alone."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,19 @@ from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
-class Picture:
-    """figure: drawn on a `matplotlib.figure.Figure` of its own (no pyplot state), None for a table alone.
-
-    figures: rows of (quantity, value) for the table beside it.
-    """
+class Table:
+    """Rows of (quantity, value) without a figure."""
 
     title: str
     caption: str
-    figure: Figure | None
+    figures: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """figure: drawn on a `matplotlib.figure.Figure` of its own (no pyplot state). figures: rows of (quantity, value) for the table beside it."""
+
+    title: str
+    caption: str
+    figure: Figure
     figures: tuple[tuple[str, str], ...] = ()
