@@ -41,7 +41,6 @@ rule fit_visibility:
     resources:
         mem_mb=4000,  # whatever the library's size: its channels are files, of its voxels as many are fitted as memory has room for
         runtime=60,
-        gpu=1,
     params:
         entry=lambda w: params_of("dune", w.detector),
         code=code_hash("fieldfit.steps.fit_visibility"),

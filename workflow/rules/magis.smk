@@ -2,13 +2,14 @@
 
 from functools import cache
 
-from fieldfit.catalogue import shots_of
+from fieldfit.catalogue import readable_shots
+from fieldfit.sizes import memory_mb, minutes
 
 
 @cache
 def places_of(run):
     """Places of a run's shots by number: a folder is looked through once."""
-    return shots_of(plan.imaging[run].raw, plan.imaging[run].format)
+    return readable_shots(plan.imaging[run].raw, plan.imaging[run].format)[0]
 
 
 @cache
@@ -22,6 +23,16 @@ def calibrations_of(run, block):
     from fieldfit.io.frames import span_of  # dask and the readers take a second to import
 
     return plan.calibrations(run, *span_of(places_of(run), shots, entry.format, entry.start, entry.shot_period_s))
+
+
+def block_mb(rule, first, shot):
+    """Memory of a block's job: as measured, or `first` MB and `shot` MB for each of its shots."""
+    return lambda w, attempt: memory_mb(Path(f"logs/magis/{w.run}/{rule}"), first + shot * len(plan.blocks(w.run)[w.block].shots), attempt)
+
+
+def block_minutes(rule, shot):
+    """Minutes of a block's job: as measured, or 5 and `shot` seconds for each of its shots."""
+    return lambda w, attempt: minutes(Path(f"logs/magis/{w.run}/{rule}"), 5 + shot * len(plan.blocks(w.run)[w.block].shots) / 60, attempt)
 
 
 rule describe_setup:
@@ -90,10 +101,12 @@ rule calibrate_frames:
     wildcard_constraints:
         run=one_of(plan.imaging),
         block=r"\d+",
+    group:
+        "frames"  # not that of the fits: where geometry is refined, it comes between them
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=block_mb("calibrate_frames", 800, 10),
+        runtime=block_minutes("calibrate_frames", 2),
     params:
         entry=lambda w: params_of("magis", w.run, calibrations_of(w.run, w.block)),
         shots=lambda w: list(plan.blocks(w.run)[w.block].shots),
@@ -143,10 +156,12 @@ rule fit_density:
     wildcard_constraints:
         run=one_of(plan.imaging),
         block=r"\d+",
+    group:
+        "block"
     threads: 2
     resources:
-        mem_mb=6000,
-        runtime=60,
+        mem_mb=block_mb("fit_density", 1500, 40),
+        runtime=block_minutes("fit_density", 30),
     params:
         entry=lambda w: params_of("magis", w.run),
         code=code_hash("fieldfit.steps.fit_density"),
@@ -168,10 +183,12 @@ rule extract_surface:
     wildcard_constraints:
         run=one_of(name for name, entry in plan.imaging.items() if entry.object),
         block=r"\d+",
+    group:
+        "block"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=block_mb("extract_surface", 1500, 40),
+        runtime=block_minutes("extract_surface", 20),
     params:
         entry=lambda w: params_of("magis", w.run),
         code=code_hash("fieldfit.steps.extract_surface"),
