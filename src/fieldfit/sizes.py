@@ -29,10 +29,18 @@ def minutes(benchmarks: Path, estimate: float, attempt: int) -> int:
 @cache
 def measured(benchmarks: Path) -> tuple[float, float]:
     """(largest resident set [MiB], longest time [s]) of the jobs so far, zeros where there are none or the system did not tell."""
-    files = [benchmarks] if benchmarks.is_file() else list(benchmarks.glob("*.tsv"))
-    files = sorted(files, key=lambda path: path.stat().st_mtime)[-LOOKED:]
-    rows = [row for path in files for row in _rows(path)]
+    rows = _latest(benchmarks)
     return max((_number(row.get("max_rss")) for row in rows), default=0.0), max((_number(row.get("s")) for row in rows), default=0.0)
+
+
+def seconds_taken(*benchmarks: Path) -> list[float]:
+    """Seconds of each job so far, of the latest ones; benchmarks: folders of benchmark files, or files."""
+    return [seconds for path in benchmarks for row in _latest(path) if (seconds := _number(row.get("s"))) > 0]
+
+
+def _latest(benchmarks: Path) -> list[dict[str, str]]:
+    files = [benchmarks] if benchmarks.is_file() else list(benchmarks.glob("*.tsv"))
+    return [row for path in sorted(files, key=lambda path: path.stat().st_mtime)[-LOOKED:] for row in _rows(path)]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

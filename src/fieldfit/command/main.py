@@ -9,13 +9,14 @@ import os
 import sys
 from typing import NoReturn
 
-from fieldfit.command import check, completion, explain, init, show
+from fieldfit.command import check, completion, explain, init, show, status
 from fieldfit.types import InputError, nearest
 
-VERBS = (init, check, show, explain, completion)
+VERBS = (init, check, status, show, explain, completion)
 EXAMPLES = """examples:
   fieldfit init cooling --experiment ports                      a folder for a new experiment
   fieldfit check                                                its configuration and its raw files, nothing is run
+  fieldfit status                                               how far the night is, and its alarms
   fieldfit show results/magis/my_run/gradiometer.nc             what is in a product
   fieldfit explain results/magis/my_run/gradiometer.nc          where it comes from, and the command that makes it again
 """
