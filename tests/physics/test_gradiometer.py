@@ -11,7 +11,7 @@ import torch
 from fieldfit.config.magis import Ports, SimulateRun
 from fieldfit.contract.magis import BudgetStatus
 from fieldfit.experiments.magis.budget import TARGETS, budget
-from fieldfit.experiments.magis.gradiometer import Gradiometer, fit_run, pairs_of
+from fieldfit.experiments.magis.gradiometer import Gradiometer, differences, fit_run, pairs_of
 from fieldfit.forward.ports import counting_variance, share, slope
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
@@ -77,7 +77,7 @@ def test_phases_of_every_pair_reach_the_bound_without_bias_or_smoothing(truth: T
     top = len(truth.offsets) - 1
     separation = [(truth.offsets[b] - truth.offsets[a] + np.pi) % (2 * np.pi) - np.pi for a, b in pairs_of(top + 1)]
     sign = np.sign(separation[int(np.argmax(np.abs(separation)))])
-    for (a, b), phase, std in zip(found.pairs, found.phase, found.std, strict=True):
+    for (a, b), phase, std in zip(found.pairs, *differences(found.shots, found.model), strict=True):
         expected = sign * (truth.offsets[b] - truth.offsets[a] + (b - a) / top * moved)
         result = pulls(phase, expected, std, period=2 * np.pi)
         residual = ((phase - expected + np.pi) % (2 * np.pi) - np.pi) / std
@@ -115,7 +115,7 @@ def test_detection_noise_is_found_and_enters_the_errors_of_the_shots():
     counts = (run.counts + np.stack([moved, -moved], -1)).astype(float)
     found = fit_run(counts, run.time, np.arange(500) / 499, np.zeros((0, 500)))
     assert found.detection == pytest.approx(1e-3, rel=0.15)
-    for (a, b), phase, std in zip(found.pairs, found.phase, found.std, strict=True):
+    for (a, b), phase, std in zip(found.pairs, *differences(found.shots, found.model), strict=True):
         assert abs(pulls(phase, np.full(500, truth.offsets[b] - truth.offsets[a]), std).width - 1) < 0.13
 
 

@@ -1,6 +1,6 @@
 """Products: NetCDF-4 files built from the contract, written whole or not at all."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,9 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
             continue
         known: dict[str, Any] = {"_FillValue": np.nan if variable.dtype.kind == "f" and name not in dataset.coords else None}
         if name not in dataset.coords and variable.size and (variable.dtype.kind == "f" or variable.ndim > 2) and variable.ndim:
+            largest = tuple(max(each) for each in variable.chunks) if variable.chunks else variable.shape
             chunks = tuple(
-                1 if dim in ("shot", "channel", "timing") and variable.ndim > 2 else size
-                for dim, size in zip(variable.dims, variable.shape, strict=True)
+                1 if dim in ("shot", "channel", "timing") and variable.ndim > 2 else size for dim, size in zip(variable.dims, largest, strict=True)
             )
             known |= {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
         encoding[str(name)] = known
@@ -69,6 +69,11 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
 def by_channel(read: Callable[[int], NDArray[Any]], channels: int, shape: tuple[int, ...], kind: Any) -> da.Array:
     """(channel, *shape) of type `kind`, made one channel at a time as it is written; read: channel -> array of that shape."""
     return da.stack([da.from_delayed(delayed(read)(c), shape, kind) for c in range(channels)])
+
+
+def in_blocks(read: Callable[[slice], NDArray[Any]], parts: Sequence[slice], before: tuple[int, ...]) -> da.Array:
+    """(*before, place) of float64, made one part of the places at a time as it is written; read: part -> array of that shape."""
+    return da.concatenate([da.from_delayed(delayed(read)(p), (*before, p.stop - p.start), np.float64) for p in parts], axis=-1)
 
 
 def attributes_of(path: Path, expected: str) -> dict[str, Any]:
