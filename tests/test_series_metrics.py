@@ -10,6 +10,7 @@ from fieldfit.metrics.allan import allan_deviation
 from fieldfit.metrics.periodogram import (
     FINER,
     amplitude_density,
+    combs_of,
     fourier_sums,
     frequency_grid,
     in_bands,
@@ -28,7 +29,9 @@ def test_fourier_sums_are_the_direct_sums_at_uneven_times():
     time, value = np.sort(g.uniform(0, 300, 200)), g.normal(size=(2, 200))
     for first, count in ((0, 500), (0, 501), (377, 123), (3, 1)):
         direct = value @ np.exp(-2j * np.pi * np.outer(time - time[0], np.arange(first, first + count)) * 2.3e-4)
-        assert np.allclose(fourier_sums(time, lambda part: value[:, part], 2.3e-4, first, count), direct, atol=1e-10)
+        for combs in (1, 4, combs_of(time, 2.3e-4)):
+            for comb, found in enumerate(fourier_sums(time, lambda part: value[:, part], 2.3e-4, first, count, combs)):
+                assert np.allclose(found, direct[:, comb::combs], atol=1e-10)
 
 
 def test_amplitude_is_weighted_least_squares():
