@@ -30,13 +30,14 @@ if len(sys.argv) > 1:
     fit_gradiometer(raw, output, load_entry("magis", {"format": "ports", "raw": raw, "device": "cpu"}))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
+ONE = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # the rule's one thread
 UNIT = 1024**2 if sys.platform == "darwin" else 1024  # of ru_maxrss in a MB
 
 
 def measured(*arguments: Path) -> tuple[float, float, float, float]:
     """(wall time [s], CPU time [s], largest resident memory [MB] until the fit's end, and until the process's end) of one process."""
     began = time.perf_counter()
-    child = subprocess.Popen([sys.executable, "-c", FIT, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen([sys.executable, "-c", FIT, *map(str, arguments)], stdout=subprocess.PIPE, text=True, env=os.environ | ONE)
     assert child.stdout is not None
     told = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)

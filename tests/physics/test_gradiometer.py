@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from scipy.interpolate import BSpline
 
 from fieldfit.config.magis import Ports, SimulateRun
 from fieldfit.contract.magis import BudgetStatus
 from fieldfit.experiments.magis.budget import TARGETS, budget
 from fieldfit.experiments.magis.gradiometer import Gradiometer, differences, fit_run, pairs_of
+from fieldfit.experiments.magis.port_model import blocks, spline
 from fieldfit.forward.ports import counting_variance, share, slope
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
@@ -117,6 +120,33 @@ def test_detection_noise_is_found_and_enters_the_errors_of_the_shots():
     assert found.detection == pytest.approx(1e-3, rel=0.15)
     for (a, b), phase, std in zip(found.pairs, *differences(found.shots, found.model), strict=True):
         assert abs(pulls(phase, np.full(500, truth.offsets[b] - truth.offsets[a]), std).width - 1) < 0.13
+
+
+@pytest.mark.parametrize("knots", [1, 2, 3, 4, 9, 32])
+def test_spline_is_that_of_scipy(knots: int):
+    place, degree = torch.linspace(0, 1, 57, dtype=torch.float64), min(3, knots - 1)
+    first, weight = spline(place, knots)
+    edges = np.concatenate([np.zeros(degree), np.linspace(0, 1, knots - degree + 1), np.ones(degree)])
+    dense = torch.zeros(57, knots, dtype=torch.float64).scatter_(1, first[:, None] + torch.arange(degree + 1), weight)
+    assert np.allclose(dense, BSpline.design_matrix(place.numpy(), edges, degree).toarray(), atol=1e-13)
+
+
+def test_product_is_the_same_whatever_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    entry = Ports(format="ports", raw=tmp_path / "run.h5", simulate=SimulateRun(shots=300))
+    simulate_ports(tmp_path / "run.h5", tmp_path / "truth.json", entry)
+    fit_gradiometer(tmp_path / "run.h5", tmp_path / "one.nc", entry)
+    monkeypatch.setattr(blocks, "__defaults__", (64,))
+    for place, value in (
+        ("steps.fit_gradiometer.BLOCK", 50),
+        ("metrics.periodogram.BLOCK", 70),
+        ("metrics.periodogram.BAND", 240),
+        ("metrics.allan.BLOCK", 40),
+        ("io.ports.BLOCK", 90),
+    ):
+        monkeypatch.setattr(f"fieldfit.{place}", value)
+    fit_gradiometer(tmp_path / "run.h5", tmp_path / "many.nc", entry)
+    one, many = (open_product(tmp_path / name, "gradiometer") for name in ("one.nc", "many.nc"))
+    xr.testing.assert_allclose(one, many, rtol=1e-8)
 
 
 @pytest.mark.slow
