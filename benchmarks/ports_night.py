@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 ONE = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # the rule's one thread
 UNIT = 1024**2 if sys.platform == "darwin" else 1024  # of ru_maxrss in a MB
+
+
+def simulated(shots: int, atoms: float, folder: Path) -> None:
+    """Write a run and its truth."""
+    run = simulate_run(Truth(), shots, atoms, np.random.default_rng(0))
+    write_run(run, Truth(), folder / f"run{shots}.h5", folder / f"truth{shots}.json")
 
 
 def measured(*arguments: Path) -> tuple[float, float, float, float]:
@@ -61,9 +69,9 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary)
-        for shots in chosen.shots:
-            run = simulate_run(Truth(), shots, chosen.atoms, np.random.default_rng(0))
-            write_run(run, Truth(), folder / f"run{shots}.h5", folder / f"truth{shots}.json")
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # a process starts with the peak of the one that starts it
+            for shots in chosen.shots:
+                pool.submit(simulated, shots, chosen.atoms, folder).result()
         print("| shots | wall [s] | CPU [s] | peak [MB] | with its end [MB] | CPU ratio | peak ratio |\n|---|---|---|---|---|---|---|")
         print(row("imports", measured(), None), flush=True)
         before = None

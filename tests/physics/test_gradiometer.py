@@ -138,6 +138,7 @@ def test_product_is_the_same_whatever_the_blocks(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(blocks, "__defaults__", (64,))
     for place, value in (
         ("steps.fit_gradiometer.BLOCK", 50),
+        ("steps.fit_gradiometer.SINES", 333),
         ("metrics.periodogram.BLOCK", 70),
         ("metrics.periodogram.BAND", 240),
         ("metrics.allan.BLOCK", 40),

@@ -17,6 +17,8 @@ from fieldfit.io.whole import whole
 from fieldfit.provenance import attributes
 from fieldfit.types import InputError, nearest
 
+LONG = 1 << 20  # places of a dimension beyond which its count is made while it is written
+
 
 def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any], **attrs: str) -> xr.Dataset:
     """A Dataset of one kind of the contract.
@@ -40,6 +42,10 @@ def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any]
     dataset = xr.Dataset(data)
     for dim in dataset.sizes:
         known = COORDINATES[str(dim)]
+        if str(dim) not in coordinates and dataset.sizes[dim] > LONG:  # an index would hold it in memory
+            count = xr.Variable((dim,), da.arange(dataset.sizes[dim], dtype=np.int32, chunks=LONG), _attributes(known))
+            dataset = dataset.assign_coords(xr.Coordinates({dim: count}, indexes={}))
+            continue
         ticks = np.asarray(coordinates.get(str(dim), np.arange(dataset.sizes[dim], dtype=np.int32)))
         dataset = dataset.assign_coords({dim: xr.Variable((dim,), ticks.astype(object) if known.text else _narrow(ticks), _attributes(known))})
     return dataset.assign_attrs(product=kind, **attrs)

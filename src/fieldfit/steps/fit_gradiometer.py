@@ -19,13 +19,14 @@ from fieldfit.fitting.fit import device_of
 from fieldfit.io.ports import Run, read_ports
 from fieldfit.io.products import in_blocks, product, write_product
 from fieldfit.metrics.allan import allan_deviation
-from fieldfit.metrics.periodogram import amplitude_density, bands, frequency_grid, one_band, shot_rate
+from fieldfit.metrics.periodogram import amplitude_density, frequency_grid, one_band, shot_rate
 from fieldfit.types import InputError, Status
 
 COUPLINGS = ("position_squared", "position_x", "position_y", "intensity")
 FEWEST = 20  # usable shots below which offsets and contrasts of a run cannot be told
 UM, PERCENT = 1e6, 100.0
 BLOCK = 16384  # shots written together
+SINES = 1 << 18  # frequencies written together
 
 
 def fit_gradiometer(raw: Path, output: Path, entry: Ports) -> None:
@@ -113,7 +114,7 @@ def _sines(series: PortSeries) -> dict[str, da.Array]:
         found = one_band(series.time, *corrected(pair), step, part.start, part.stop - part.start)
         return np.stack([found.amplitude, found.std])
 
-    parts = [slice(first, first + size) for first, size in bands(count)]
+    parts = [slice(first, min(first + SINES, count + 1)) for first in range(1, count + 1, SINES)]
     found = da.stack([in_blocks(partial(band, pair), parts, (2,)) for pair in range(len(series.found.pairs))], axis=1)
     frequency = in_blocks(lambda part: step * np.arange(part.start, part.stop), parts, ())
     return {"signal_frequency": frequency, "signal_amplitude": found[0], "signal_amplitude_std": found[1]}
