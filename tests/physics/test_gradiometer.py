@@ -18,6 +18,7 @@ from fieldfit.experiments.magis.port_model import blocks, spline
 from fieldfit.forward.ports import counting_variance, share, slope
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
+from fieldfit.report.gradiometer import pictures
 from fieldfit.simulate.ports import PortRun, Truth, simulate_run, write_run
 from fieldfit.steps.fit_gradiometer import fit_gradiometer
 from fieldfit.steps.simulate_ports import simulate_ports
@@ -131,7 +132,7 @@ def test_spline_is_that_of_scipy(knots: int):
     assert np.allclose(dense, BSpline.design_matrix(place.numpy(), edges, degree).toarray(), atol=1e-13)
 
 
-def test_product_is_the_same_whatever_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_product_and_what_its_report_tells_are_the_same_whatever_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     entry = Ports(format="ports", raw=tmp_path / "run.h5", simulate=SimulateRun(shots=300))
     simulate_ports(tmp_path / "run.h5", tmp_path / "truth.json", entry)
     fit_gradiometer(tmp_path / "run.h5", tmp_path / "one.nc", entry)
@@ -143,11 +144,18 @@ def test_product_is_the_same_whatever_the_blocks(tmp_path: Path, monkeypatch: py
         ("metrics.periodogram.BAND", 240),
         ("metrics.allan.BLOCK", 40),
         ("io.ports.BLOCK", 90),
+        ("io.products.LONG", 100),
     ):
         monkeypatch.setattr(f"fieldfit.{place}", value)
     fit_gradiometer(tmp_path / "run.h5", tmp_path / "many.nc", entry)
     one, many = (open_product(tmp_path / name, "gradiometer") for name in ("one.nc", "many.nc"))
     xr.testing.assert_allclose(one, many, rtol=1e-8)
+    drawn = pictures(tmp_path / "one.nc")
+    monkeypatch.setattr("fieldfit.report.gradiometer.DOTS", 40)
+    thinned = pictures(tmp_path / "one.nc")
+    assert [picture.figures for picture in thinned] == [picture.figures for picture in drawn]
+    assert len(thinned[2].figure.axes[0].lines[0].get_xdata()) == 40
+    assert "One shot of 8 is drawn" in thinned[0].caption
 
 
 @pytest.mark.slow
