@@ -49,6 +49,15 @@ def test_auxiliary_channels_are_optional(path: Path):
     assert run.intensity is None
 
 
+def test_counts_stay_small_integers_where_they_fit(path: Path):
+    counts = read_ports(path, 0.2).counts
+    assert counts.dtype == np.int32
+    for other in (counts + 0.5, counts.astype(np.int64) * 100_000):
+        found = read_ports(changed(path, "counts", other), 0.2).counts
+        assert found.dtype == np.float64
+        assert (found == other).all()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -1,11 +1,24 @@
 """Periodogram, Allan deviation and pulls against closed forms, direct sums and allantools."""
 
+import tracemalloc
+
 import allantools
 import numpy as np
 import pytest
 
 from fieldfit.metrics.allan import allan_deviation
-from fieldfit.metrics.periodogram import amplitude_density, fourier_sums, frequencies, periodogram, shot_rate, threshold
+from fieldfit.metrics.periodogram import (
+    FINER,
+    amplitude_density,
+    combs_of,
+    fourier_sums,
+    frequency_grid,
+    in_bands,
+    periodogram,
+    shot_rate,
+    strongest,
+    threshold,
+)
 from fieldfit.metrics.pulls import pulls
 
 GAPPED = np.concatenate([np.arange(150.0), np.arange(230.0, 400.0)])
@@ -14,8 +27,11 @@ GAPPED = np.concatenate([np.arange(150.0), np.arange(230.0, 400.0)])
 def test_fourier_sums_are_the_direct_sums_at_uneven_times():
     g = np.random.default_rng(0)
     time, value = np.sort(g.uniform(0, 300, 200)), g.normal(size=(2, 200))
-    direct = value @ np.exp(-2j * np.pi * np.outer(time, np.arange(500)) * 2.3e-4)
-    assert np.allclose(fourier_sums(time, value, 2.3e-4, 500), direct, atol=1e-9)
+    for first, count in ((0, 500), (0, 501), (377, 123), (3, 1)):
+        direct = value @ np.exp(-2j * np.pi * np.outer(time - time[0], np.arange(first, first + count)) * 2.3e-4)
+        for combs in (1, 4, combs_of(time, 2.3e-4)):
+            for comb, found in enumerate(fourier_sums(time, lambda part: value[:, part], 2.3e-4, first, count, combs)):
+                assert np.allclose(found, direct[:, comb::combs], atol=1e-10)
 
 
 def test_amplitude_is_weighted_least_squares():
@@ -33,8 +49,49 @@ def test_amplitude_is_weighted_least_squares():
         assert found.std[k] == pytest.approx(np.sqrt(along @ covariance @ along), rel=1e-6)
 
 
+def test_periodogram_in_bands_is_the_one_of_each_frequency_alone(monkeypatch: pytest.MonkeyPatch):
+    g = np.random.default_rng(7)
+    time = 1.7e9 + np.sort(g.uniform(0, 400, 301))  # seconds since 1970
+    std, value = g.uniform(0.5, 4, 301), g.normal(size=301)
+    value[[3, 150]], std[77] = np.nan, np.inf
+    monkeypatch.setattr("fieldfit.metrics.periodogram.BAND", 20 * FINER)
+    monkeypatch.setattr("fieldfit.metrics.periodogram.BLOCK", 64)
+    parts = list(in_bands(time, value, std))
+    found = periodogram(time, value, std)
+    assert len(parts) > 3
+    step, count = frequency_grid(time)
+    assert np.allclose(found.frequency, step * np.arange(1, count + 1), rtol=1e-12)
+    good = np.isfinite(value) & np.isfinite(std)
+    for k in g.integers(20, len(found.frequency), 40):
+        angle = 2 * np.pi * found.frequency[k] * (time - time[0])[good]
+        design = np.stack([np.ones_like(angle), np.cos(angle), np.sin(angle)], 1) / std[good, None]
+        (_, a, b), drop = np.linalg.lstsq(design, value[good] / std[good], rcond=None)[:2]
+        flat = np.average(value[good], weights=std[good] ** -2)
+        assert found.amplitude[k] == pytest.approx(np.hypot(a, b), rel=1e-8)
+        assert found.significance[k] ** 2 == pytest.approx((((value - flat) / std)[good] ** 2).sum() - drop[0], rel=1e-6)
+    best = int(np.argmax(found.significance))
+    assert strongest(time, value, std) == (found.frequency[best], found.significance[best])
+
+
+def test_memory_of_a_search_grows_with_neither_shots_nor_frequencies(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fieldfit.metrics.periodogram.BAND", 250 * FINER)
+    monkeypatch.setattr("fieldfit.metrics.periodogram.BLOCK", 512)
+
+    def peak(shots: int) -> int:
+        """Bytes beyond one array of the series' length, by which its rate is found."""
+        time, value, std = np.arange(float(shots)), np.random.default_rng(8).normal(size=shots), np.ones(shots)
+        tracemalloc.start()
+        strongest(time, value, std)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most - 9 * shots
+
+    assert peak(20_000) < 1.1 * peak(2_000)
+
+
 def test_grid_is_fine_and_stays_inside_half_the_shot_rate():
-    grid = frequencies(GAPPED)
+    step, count = frequency_grid(GAPPED)
+    grid = step * np.arange(1, count + 1)
     assert np.diff(grid).max() <= 0.1 / np.ptp(GAPPED)
     assert 0 < grid[0] < grid[-1] < 0.5 * shot_rate(GAPPED)
 
@@ -43,7 +100,7 @@ def test_noise_passes_the_threshold_seldom():
     g = np.random.default_rng(2)
     ones = np.ones(len(GAPPED))
     highest = [periodogram(GAPPED, g.normal(size=len(GAPPED)), ones).significance.max() for _ in range(100)]
-    assert (np.array(highest) > threshold(len(frequencies(GAPPED)), false_alarm=1e-3)).sum() <= 3
+    assert (np.array(highest) > threshold(frequency_grid(GAPPED)[1], false_alarm=1e-3)).sum() <= 3
 
 
 def test_white_noise_has_its_amplitude_density():

@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from scipy.interpolate import BSpline
 
 from fieldfit.config.magis import Ports, SimulateRun
 from fieldfit.contract.magis import BudgetStatus
 from fieldfit.experiments.magis.budget import TARGETS, budget
-from fieldfit.experiments.magis.gradiometer import Gradiometer, fit_run, pairs_of
+from fieldfit.experiments.magis.gradiometer import Gradiometer, differences, fit_run, pairs_of
+from fieldfit.experiments.magis.port_model import blocks, spline
 from fieldfit.forward.ports import counting_variance, share, slope
 from fieldfit.io.products import open_product
 from fieldfit.metrics.pulls import pulls
+from fieldfit.report.gradiometer import pictures
 from fieldfit.simulate.ports import PortRun, Truth, simulate_run, write_run
 from fieldfit.steps.fit_gradiometer import fit_gradiometer
 from fieldfit.steps.simulate_ports import simulate_ports
@@ -77,7 +81,7 @@ def test_phases_of_every_pair_reach_the_bound_without_bias_or_smoothing(truth: T
     top = len(truth.offsets) - 1
     separation = [(truth.offsets[b] - truth.offsets[a] + np.pi) % (2 * np.pi) - np.pi for a, b in pairs_of(top + 1)]
     sign = np.sign(separation[int(np.argmax(np.abs(separation)))])
-    for (a, b), phase, std in zip(found.pairs, found.phase, found.std, strict=True):
+    for (a, b), phase, std in zip(found.pairs, *differences(found.shots, found.model), strict=True):
         expected = sign * (truth.offsets[b] - truth.offsets[a] + (b - a) / top * moved)
         result = pulls(phase, expected, std, period=2 * np.pi)
         residual = ((phase - expected + np.pi) % (2 * np.pi) - np.pi) / std
@@ -115,8 +119,43 @@ def test_detection_noise_is_found_and_enters_the_errors_of_the_shots():
     counts = (run.counts + np.stack([moved, -moved], -1)).astype(float)
     found = fit_run(counts, run.time, np.arange(500) / 499, np.zeros((0, 500)))
     assert found.detection == pytest.approx(1e-3, rel=0.15)
-    for (a, b), phase, std in zip(found.pairs, found.phase, found.std, strict=True):
+    for (a, b), phase, std in zip(found.pairs, *differences(found.shots, found.model), strict=True):
         assert abs(pulls(phase, np.full(500, truth.offsets[b] - truth.offsets[a]), std).width - 1) < 0.13
+
+
+@pytest.mark.parametrize("knots", [1, 2, 3, 4, 9, 32])
+def test_spline_is_that_of_scipy(knots: int):
+    place, degree = torch.linspace(0, 1, 57, dtype=torch.float64), min(3, knots - 1)
+    first, weight = spline(place, knots)
+    edges = np.concatenate([np.zeros(degree), np.linspace(0, 1, knots - degree + 1), np.ones(degree)])
+    dense = torch.zeros(57, knots, dtype=torch.float64).scatter_(1, first[:, None] + torch.arange(degree + 1), weight)
+    assert np.allclose(dense, BSpline.design_matrix(place.numpy(), edges, degree).toarray(), atol=1e-13)
+
+
+def test_product_and_what_its_report_tells_are_the_same_whatever_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    entry = Ports(format="ports", raw=tmp_path / "run.h5", simulate=SimulateRun(shots=300))
+    simulate_ports(tmp_path / "run.h5", tmp_path / "truth.json", entry)
+    fit_gradiometer(tmp_path / "run.h5", tmp_path / "one.nc", entry)
+    monkeypatch.setattr(blocks, "__defaults__", (64,))
+    for place, value in (
+        ("steps.fit_gradiometer.BLOCK", 50),
+        ("steps.fit_gradiometer.SINES", 333),
+        ("metrics.periodogram.BLOCK", 70),
+        ("metrics.periodogram.BAND", 240),
+        ("metrics.allan.BLOCK", 40),
+        ("io.ports.BLOCK", 90),
+        ("io.products.LONG", 100),
+    ):
+        monkeypatch.setattr(f"fieldfit.{place}", value)
+    fit_gradiometer(tmp_path / "run.h5", tmp_path / "many.nc", entry)
+    one, many = (open_product(tmp_path / name, "gradiometer") for name in ("one.nc", "many.nc"))
+    xr.testing.assert_allclose(one, many, rtol=1e-8)
+    drawn = pictures(tmp_path / "one.nc")
+    monkeypatch.setattr("fieldfit.report.gradiometer.DOTS", 40)
+    thinned = pictures(tmp_path / "one.nc")
+    assert [picture.figures for picture in thinned] == [picture.figures for picture in drawn]
+    assert len(thinned[2].figure.axes[0].lines[0].get_xdata()) == 40
+    assert "One shot of 8 is drawn" in thinned[0].caption
 
 
 @pytest.mark.slow

@@ -25,5 +25,9 @@ def slope(phase: Tensor, contrast: Tensor) -> Tensor:
 
 def counting_variance(phase: Tensor, contrast: Tensor, balance: Tensor, atoms: Tensor) -> Tensor:
     """Variance of a measured share of `atoms` atoms, P (1 - P) / N."""
-    expected = share(phase, contrast, balance)
+    return binomial_variance(share(phase, contrast, balance), atoms)
+
+
+def binomial_variance(expected: Tensor, atoms: Tensor) -> Tensor:
+    """P (1 - P) / N of an expected share."""
     return expected * (1 - expected) / atoms

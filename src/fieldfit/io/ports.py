@@ -15,13 +15,15 @@ from fieldfit.types import InputError, Status, nearest
 
 REQUIRED = ("counts", "time_s", "daq_status", "height_m")
 OPTIONAL = ("cloud_position_m", "relative_intensity", "shot")
+BLOCK = 65536  # shots that are read together
 
 
 @dataclass(frozen=True)
 class Run:
-    """counts: atoms; status: missing, empty, weak, corrupt or good; position [m] and intensity are None where the file has none."""
+    """counts (shot, interferometer, 2): atoms, int32 where the file has integers; status: missing, empty, weak, corrupt or good; position [m]
+    and intensity are None where the file has none."""
 
-    counts: Float[np.ndarray, "shot interferometer 2"]
+    counts: np.ndarray
     time: Float[np.ndarray, "shot"]
     status: Int[np.ndarray, "shot"]
     height: Float[np.ndarray, "interferometer"]
@@ -50,32 +52,47 @@ def read_ports(path: Path, weak_share: float) -> Run:
                     hint = f"; is '{close[0]}' meant?" if close else ""
                     raise InputError(f"{path}: no dataset '{name}', found {', '.join(sorted(names)) or 'none'}{hint}")
             _check_shapes(path, file, names)
-            data = {name: np.asarray(file[name][()]) for name in (*REQUIRED, *OPTIONAL) if name in names}
+            data = {name: np.asarray(file[name][()]) for name in (*REQUIRED, *OPTIONAL) if name in names and name != "counts"}
+            counts = _counts(file["counts"])
     except (OSError, RuntimeError, KeyError) as error:
         raise InputError(f"{path}: cannot be read as HDF5 ({error}), expected {', '.join(REQUIRED)}") from None
-    counts, time = data["counts"].astype(np.float64), data["time_s"].astype(np.float64)
+    time = data["time_s"].astype(np.float64)
     if not np.isfinite(time).all() or not (np.diff(time) > 0).all():
         place = int(np.flatnonzero(~(np.diff(time, prepend=-np.inf) > 0))[0])
         raise InputError(f"{path}: dataset 'time_s' is {time[place]} at shot {place} after {time[max(0, place - 1)]}, expected ascending seconds")
     if not np.isfinite(data["height_m"]).all():
         raise InputError(f"{path}: dataset 'height_m' is {data['height_m']}, expected finite metres")
     position, intensity = data.get("cloud_position_m"), data.get("relative_intensity")
-    status = np.full(len(time), int(Status.good))
+    status = np.full(len(time), int(Status.good), np.int8)
     broken = np.asarray(~np.isfinite(counts).all((1, 2)) | (counts < 0).any((1, 2)))
     for auxiliary in (position, intensity):
         if auxiliary is not None:
             broken |= ~np.isfinite(auxiliary.reshape(len(time), -1)).all(1)
-    atoms = np.where(broken[:, None], 0.0, counts.sum(2))
+    atoms = counts.sum(2, dtype=np.float64)
+    atoms[broken] = 0.0
     missing = data["daq_status"] != 0
     usable = ~missing & ~broken & (atoms > 0).all(1)
     if usable.any():
-        status[(atoms < weak_share * np.median(atoms[usable], axis=0)).any(1)] = int(Status.weak)
+        typical = np.array([np.median(each[usable]) for each in atoms.T])
+        status[(atoms < weak_share * typical).any(1)] = int(Status.weak)
     status[(atoms <= 0).any(1)] = int(Status.empty)
     status[broken] = int(Status.corrupt)
     status[missing] = int(Status.missing)
     return Run(
         counts, time, status, data["height_m"].astype(np.float64), position, intensity, data.get("shot", np.arange(len(time))).astype(np.int64)
     )
+
+
+def _counts(dataset: h5py.Dataset) -> np.ndarray:
+    """Integers as int32 where they fit, anything else as float64, read in blocks: a night of int64 is as large as the rest of the fit."""
+    limits, integers = np.iinfo(np.int32), dataset.dtype.kind in "iub"
+    out = np.empty(dataset.shape, np.int32 if integers else np.float64)
+    for first in range(0, len(out), BLOCK):
+        block = dataset[first : first + BLOCK]
+        if integers and (block.max() > limits.max or block.min() < limits.min):
+            return dataset[()].astype(np.float64)
+        out[first : first + BLOCK] = block
+    return out
 
 
 def _check_shapes(path: Path, file: h5py.File, names: list[str]) -> None:

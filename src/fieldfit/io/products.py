@@ -1,6 +1,6 @@
 """Products: NetCDF-4 files built from the contract, written whole or not at all."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from fieldfit.contract.variable import Variable
 from fieldfit.io.whole import whole
 from fieldfit.provenance import attributes, checksum_file, sha256
 from fieldfit.types import InputError, nearest
+
+LONG = 1 << 20  # places of a dimension beyond which its count is made while it is written
 
 
 def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any], **attrs: str) -> xr.Dataset:
@@ -41,6 +43,10 @@ def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any]
     dataset = xr.Dataset(data)
     for dim in dataset.sizes:
         known = COORDINATES[str(dim)]
+        if str(dim) not in coordinates and dataset.sizes[dim] > LONG:  # an index would hold it in memory
+            count = xr.Variable((dim,), da.arange(dataset.sizes[dim], dtype=np.int32, chunks=LONG), _attributes(known))
+            dataset = dataset.assign_coords(xr.Coordinates({dim: count}, indexes={}))
+            continue
         ticks = np.asarray(coordinates.get(str(dim), np.arange(dataset.sizes[dim], dtype=np.int32)))
         dataset = dataset.assign_coords({dim: xr.Variable((dim,), ticks.astype(object) if known.text else _narrow(ticks), _attributes(known))})
     return dataset.assign_attrs(product=kind, **attrs)
@@ -60,9 +66,9 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
             continue
         known: dict[str, Any] = {"_FillValue": np.nan if variable.dtype.kind == "f" and name not in dataset.coords else None}
         if name not in dataset.coords and variable.size and (variable.dtype.kind == "f" or variable.ndim > 2) and variable.ndim:
+            largest = tuple(max(each) for each in variable.chunks) if variable.chunks else variable.shape
             chunks = tuple(
-                1 if dim in ("shot", "channel", "timing") and variable.ndim > 2 else size
-                for dim, size in zip(variable.dims, variable.shape, strict=True)
+                1 if dim in ("shot", "channel", "timing") and variable.ndim > 2 else size for dim, size in zip(variable.dims, largest, strict=True)
             )
             known |= {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
         encoding[str(name)] = known
@@ -76,6 +82,11 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
 def by_channel(read: Callable[[int], NDArray[Any]], channels: int, shape: tuple[int, ...], kind: Any) -> da.Array:
     """(channel, *shape) of type `kind`, made one channel at a time as it is written; read: channel -> array of that shape."""
     return da.stack([da.from_delayed(delayed(read)(c), shape, kind) for c in range(channels)])
+
+
+def in_blocks(read: Callable[[slice], NDArray[Any]], parts: Sequence[slice], before: tuple[int, ...]) -> da.Array:
+    """(*before, place) of float64, made one part of the places at a time as it is written; read: part -> array of that shape."""
+    return da.concatenate([da.from_delayed(delayed(read)(p), (*before, p.stop - p.start), np.float64) for p in parts], axis=-1)
 
 
 def attributes_of(path: Path, expected: str) -> dict[str, Any]:

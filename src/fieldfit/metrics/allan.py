@@ -8,13 +8,16 @@ equal shots of the same total weight would have: sigma^2 = sum[q (d^2 - v)] / su
 this is allantools.oadev; white noise of sigma a shot gives sigma / sqrt(m), and a signal what it gives without noise.
 """
 
+from collections.abc import Iterator
+
 import allantools
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fieldfit.metrics.periodogram import shot_rate
 
 FILLED = 0.5  # share of a window's weight-bearing periods without which it is not used
+BLOCK = 65536  # pairs of windows that are compared together
 
 
 def allan_deviation(
@@ -27,27 +30,36 @@ def allan_deviation(
     rate = shot_rate(time)
     slot = np.rint((time - time[0]) * rate).astype(np.int64)
     kept = np.isfinite(value) & np.isfinite(std)
-    weight, data = np.zeros(slot[-1] + 1), np.zeros(slot[-1] + 1)
-    weight[slot[kept]] = 1 / std[kept] ** 2
-    data[slot[kept]] = value[kept] - np.average(value[kept], weights=1 / std[kept] ** 2)
-    effective = kept.sum() / weight.sum()  # harmonic mean of the variances
-    sums = [np.concatenate([[0.0], np.cumsum(v)]) for v in (weight, weight * data, (weight > 0).astype(float))]
-    spans = 2 ** np.arange(int(np.log2(max(1, len(weight) // 3))) + 1)
+    total, product, filled = np.zeros(slot[-1] + 1), np.zeros(slot[-1] + 1), np.zeros(slot[-1] + 1, np.int32)
+    total[slot[kept]] = 1 / std[kept] ** 2
+    filled[slot[kept]] = 1
+    product[slot[kept]] = total[slot[kept]] * (value[kept] - np.average(value[kept], weights=total[slot[kept]]))
+    effective = kept.sum() / total.sum()  # harmonic mean of the variances
+    del slot, kept
+    spans = 2 ** np.arange(int(np.log2(max(1, len(total) // 3))) + 1)
     deviation, error = np.full(len(spans), np.nan), np.full(len(spans), np.nan)
     for row, m in enumerate(spans):
-        total, product, filled = (v[m:] - v[:-m] for v in sums)
-        sound = filled >= FILLED * m
-        mean = np.divide(product, total, where=sound & (total > 0), out=np.zeros_like(product))
-        variance = np.divide(1.0, total, where=sound & (total > 0), out=np.full_like(product, np.inf))
-        both = sound[m:] & sound[:-m]
-        if not both.any():
+        if row:  # windows of m periods are two of m / 2
+            total, product, filled = (v[: -m // 2] + v[m // 2 :] for v in (total, product, filled))
+        scatter, weight, squared = (sum(terms) for terms in zip(*_window_sums(total, product, filled, int(m)), strict=True))
+        if not weight:
             continue
-        expected = variance[m:][both] + variance[:-m][both]
-        difference = mean[m:][both] - mean[:-m][both]
-        share = expected**-2 / (expected**-2).sum()
-        deviation[row] = np.sqrt(max(0.0, (share * (difference**2 - expected)).sum() / 2 + effective / m))
+        deviation[row] = np.sqrt(max(0.0, scatter / weight / 2 + effective / m))
         # The differences that really count (Kish), as a stretch of a gap-free run: the degrees of freedom are those of that shorter run.
-        length = 1 / (share**2).sum() + 2 * m
+        length = weight**2 / squared + 2 * m
         freedom = max(1.0, float(allantools.edf_greenhall(alpha=0, d=2, m=int(m), N=int(length) + 1, overlapping=True, modified=False)))
         error[row] = deviation[row] / np.sqrt(2 * freedom)
     return spans / rate, deviation, error
+
+
+def _window_sums(
+    total: Float[np.ndarray, "window"], product: Float[np.ndarray, "window"], filled: Int[np.ndarray, "window"], m: int
+) -> Iterator[tuple[float, float, float]]:
+    """sum[q (d^2 - v)], sum q and sum q^2 over pairs of windows of m periods that follow each other, some of the pairs at a time."""
+    for first in range(0, len(total) - m, BLOCK):
+        one, other = slice(first, min(first + BLOCK, len(total) - m)), slice(first + m, min(first + BLOCK + m, len(total)))
+        sound = (filled[one] >= FILLED * m) & (filled[other] >= FILLED * m)
+        before, after = total[one][sound], total[other][sound]
+        expected = 1 / before + 1 / after
+        difference = product[other][sound] / after - product[one][sound] / before
+        yield float(((difference**2 - expected) / expected**2).sum()), float((expected**-2).sum()), float((expected**-4).sum())

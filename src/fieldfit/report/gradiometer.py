@@ -11,12 +11,13 @@ from fieldfit.io.products import open_product
 from fieldfit.report.picture import Picture
 
 MRAD = 1e3
+DOTS = 5000  # shots that are drawn of a pair, frequencies that are told apart: more than a picture has columns
 COLOURS = {BudgetStatus.passed: "#2f7d4f", BudgetStatus.failed: "#b3392f", BudgetStatus.not_measured: "#777777"}
 
 
 def pictures(path: Path) -> list[Picture]:
     """Four pictures of one run."""
-    return drawn(open_product(path, "gradiometer"))
+    return drawn(open_product(path, "gradiometer", chunks={}))  # a night is large: read pair by pair
 
 
 def drawn(data: xr.Dataset) -> list[Picture]:
@@ -31,11 +32,12 @@ def _names(data: xr.Dataset) -> list[str]:
 def _series(data: xr.Dataset) -> Picture:
     figure = Figure((8, 2.1 * data.sizes["pair"]), layout="constrained")
     axes = figure.subplots(data.sizes["pair"], 1, sharex=True, squeeze=False)[:, 0]
+    every = -(-data.sizes["shot"] // DOTS)
     for k, (axis, name) in enumerate(zip(axes, _names(data), strict=True)):
-        y = (data.differential_phase_corrected[k] - data.offset[k]).values * MRAD
-        error = data.differential_phase_std[k].values * MRAD
+        y = (data.differential_phase_corrected[k, ::every] - data.offset[k]).values * MRAD
+        error = data.differential_phase_std[k, ::every].values * MRAD
         typical = np.nanmedian(error)
-        axis.scatter(data.time, y, s=3, c=error, cmap="Blues_r", vmin=0, vmax=6 * typical)
+        axis.scatter(data.time[::every], y, s=3, c=error, cmap="Blues_r", vmin=0, vmax=6 * typical)
         axis.set_ylim(*np.array([-1, 1]) * 1.1 * np.nanquantile(np.abs(y[error < 5 * typical]), 0.99))
         axis.set_ylabel(f"pair {name} [mrad]")
     axes[-1].set_xlabel("time [s]")
@@ -46,7 +48,7 @@ def _series(data: xr.Dataset) -> Picture:
     return Picture(
         "Differential phase, shot by shot",
         "Each dot is phi_b - phi_a of one shot alone, less its couplings and the pair's offset; pale dots are shots near a turning point of a "
-        "fringe, which tell little. Gaps and flagged shots are empty.",
+        "fringe, which tell little. Gaps and flagged shots are empty." + (f" One shot of {every} is drawn." if every > 1 else ""),
         figure,
         (("usable shots", f"{int((status == 0).sum())} of {len(status)}"), *offsets),
     )
@@ -61,8 +63,8 @@ def _noise(data: xr.Dataset) -> Picture:
     target = float(data.budget_target.sel(budget="phase resolution")) * MRAD
     left.axhline(target, color="k", ls=":", lw=1)
     left.text(0.01, target, " target", va="bottom", transform=left.get_yaxis_transform())
-    weight = 1 / data.differential_phase_std.values**2
-    white = np.sqrt(np.isfinite(weight).sum(1) / np.nansum(weight, 1)).min() * MRAD
+    weights = (1 / data.differential_phase_std[k].values ** 2 for k in range(data.sizes["pair"]))
+    white = min(np.sqrt(np.isfinite(weight).sum() / np.nansum(weight)) for weight in weights) * MRAD
     right.plot(data.averaging_time, white / np.sqrt(data.averaging_time / data.averaging_time[0]), "k:", lw=1, label="counting alone")
     left.set(xlabel="frequency [Hz]", ylabel="amplitude density [mrad/√Hz]")
     right.set(xlabel="averaging time [s]", ylabel="Allan deviation [mrad]", xscale="log", yscale="log")
@@ -81,19 +83,20 @@ def _noise(data: xr.Dataset) -> Picture:
 def _sines(data: xr.Dataset) -> Picture:
     figure = Figure((8, 3.4), layout="constrained")
     axis = figure.subplots()
-    ratio = data.signal_amplitude / data.signal_amplitude_std
+    frequency, rows = data.signal_frequency.values, []
+    edges = np.linspace(0, len(frequency), min(DOTS, len(frequency)), endpoint=False).astype(int)
     for k, name in enumerate(_names(data)):
-        axis.plot(data.signal_frequency, ratio[k], lw=0.6, label=name)
+        amplitude, std = data.signal_amplitude[k].values, data.signal_amplitude_std[k].values
+        ratio = amplitude / std
+        axis.plot(frequency[edges], np.fmax.reduceat(ratio, edges), lw=0.6, label=name)
+        best = int(np.nanargmax(ratio))
+        rows.append((f"strongest in pair {name}", f"{amplitude[best] * MRAD:.3f} ± {std[best] * MRAD:.3f} mrad at {frequency[best]:.5f} Hz"))
     axis.set(xlabel="frequency [Hz]", ylabel="amplitude / standard deviation", ylim=(0, None))
     axis.legend(title="pair")
-    rows = []
-    for k, name in enumerate(_names(data)):
-        best = int(np.nanargmax(ratio[k].values))
-        amplitude, std = (float(data[v][k, best]) * MRAD for v in ("signal_amplitude", "signal_amplitude_std"))
-        rows.append((f"strongest in pair {name}", f"{amplitude:.3f} ± {std:.3f} mrad at {float(data.signal_frequency[best]):.5f} Hz"))
     return Picture(
         "Sines in the differential phase",
-        "Weighted least-squares amplitude at each frequency, over its standard deviation; the grid is twelve times finer than 1/duration.",
+        "Weighted least-squares amplitude at each frequency, over its standard deviation; the grid is twelve times finer than 1/duration."
+        + (" The largest of neighbours is drawn." if len(edges) < len(frequency) else ""),
         figure,
         tuple(rows),
     )

@@ -75,9 +75,9 @@ def phase_density(residual: Float[np.ndarray, "shot"], std: Float[np.ndarray, "s
     equal shots would need to know its mean as well.
     """
     weight = 1 / std**2
-    count = len(residual)
-    variance = count * (weight**2 * residual**2).sum() / weight.sum() ** 2
-    freedom = (weight.sum()) ** 2 / (weight**2).sum()  # shots that really count (Kish)
+    pull = weight * residual
+    variance = len(residual) * (pull @ pull) / weight.sum() ** 2
+    freedom = (weight.sum()) ** 2 / (weight @ weight)  # shots that really count (Kish)
     value = math.sqrt(2 * variance / rate)
     return value, value / math.sqrt(2 * max(1.0, freedom - 1))
 

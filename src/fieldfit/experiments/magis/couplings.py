@@ -8,116 +8,144 @@ scatter. An auxiliary channel measured with noise e has its coupling attenuated 
 2 um of 60 um, 0.1 %; nothing is corrected for it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from fieldfit.metrics.periodogram import FINER, periodogram, threshold
+from fieldfit.experiments.magis.port_model import blocks
+from fieldfit.metrics.periodogram import FINER, frequency_grid, strongest, threshold
 
 LINES = 6  # most lines that are taken out before the noise is judged
 
 
 @dataclass(frozen=True)
 class Regression:
-    """corrected: y less the couplings; modulation: couplings and lines, without the offset; residual: y less all; excess [rad].
+    """What was fitted to one series [rad].
 
-    value, value_std: coefficients for one standard deviation of each auxiliary quantity. lines (line, 4): frequency [Hz], cosine, sine and the
-    standard deviation of the amplitude.
+    value, value_std: coefficients for one standard deviation of each auxiliary quantity; mean, slope: what it is referred to, and the
+    coefficient for one unit of it. lines (line, 4): frequency [Hz], cosine, sine and the standard deviation of the amplitude.
     """
 
     offset: float
     offset_std: float
     value: Float[np.ndarray, "coupling"]
     value_std: Float[np.ndarray, "coupling"]
+    mean: Float[np.ndarray, "coupling"]
+    slope: Float[np.ndarray, "coupling"]
     lines: Float[np.ndarray, "line 4"]
-    corrected: Float[np.ndarray, "shot"]
-    modulation: Float[np.ndarray, "shot"]
-    residual: Float[np.ndarray, "shot"]
     excess: float
     chi2_reduced: float
+
+    def coupled(self, auxiliary: Float[np.ndarray, "coupling shot"]) -> Float[np.ndarray, "shot"]:
+        """What the auxiliary quantities of some shots do to the phase [rad]."""
+        return self.slope @ (auxiliary - self.mean[:, None])
+
+    def oscillating(self, time: Float[np.ndarray, "shot"]) -> Float[np.ndarray, "shot"]:
+        """All lines [rad]."""
+        out = np.zeros(len(time))
+        for frequency, a, b, _ in self.lines:
+            out += a * np.cos(2 * np.pi * frequency * time) + b * np.sin(2 * np.pi * frequency * time)
+        return out
 
 
 def regress(
     time: Float[np.ndarray, "shot"], value: Float[np.ndarray, "shot"], std: Float[np.ndarray, "shot"], auxiliary: Float[np.ndarray, "coupling shot"]
 ) -> Regression:
     """Fit offset, couplings and as many lines as are significant. A constant auxiliary quantity gets coefficient 0 and infinite deviation."""
-    spread = auxiliary.std(1, keepdims=True)
-    centred = auxiliary - auxiliary.mean(1, keepdims=True)
-    varies = spread[:, 0] > 1e-12 * np.abs(auxiliary).max(1, initial=0.0)
-    columns = np.concatenate([np.ones((1, len(time))), centred[varies] / spread[varies]])
+    mean, spread = (np.array([getattr(row, name)() for row in auxiliary]).reshape(len(auxiliary)) for name in ("mean", "std"))
+    varies = spread > 1e-12 * np.array([max(abs(row.min()), abs(row.max())) for row in auxiliary]).reshape(len(auxiliary))
     found: list[float] = []
     excess = 0.0
+
+    def design(part: slice) -> np.ndarray:
+        """Columns of some shots: constant, couplings, cosine and sine of each line."""
+        constant = np.ones((1, len(time[part])))
+        scaled = (auxiliary[varies, part] - mean[varies, None]) / spread[varies, None]
+        return np.concatenate([constant, scaled, *(_wave(f, time[part]) for f in found)]).T
+
     # Weights first, from a fit without lines; then line after line, each time with the weights of what is left.
     for _ in range(LINES + 1):
-        solution, covariance, residual, excess = _fit(time, value, std, columns, found, excess)
-        spectrum = periodogram(time, residual, np.sqrt(std**2 + excess**2))
-        strongest = int(np.argmax(spectrum.significance))
-        if len(found) == LINES or spectrum.significance[strongest] < threshold(len(spectrum.frequency)):
+        solution, covariance, residual, excess = _fit(design, value, std, excess)
+        scatter = np.sqrt(std**2 + excess**2)
+        frequency, significance = strongest(time, residual, scatter)
+        if len(found) == LINES or significance < threshold(frequency_grid(time)[1]):
             break
-        found.append(_refined(time, residual, np.sqrt(std**2 + excess**2), float(spectrum.frequency[strongest])))
-    design = _design(time, columns, found)
-    first = len(columns)
-    couplings = columns[1:].T @ solution[1:first]
-    full, full_std = np.zeros(len(auxiliary)), np.full(len(auxiliary), np.inf)
+        found.append(_refined(time, residual, scatter, frequency))
+        del residual, scatter
+    first = 1 + int(varies.sum())
+    full, full_std, slope = np.zeros(len(auxiliary)), np.full(len(auxiliary), np.inf), np.zeros(len(auxiliary))
     full[varies], full_std[varies] = solution[1:first], np.sqrt(np.diag(covariance)[1:first])
+    slope[varies] = full[varies] / spread[varies]
     return Regression(
         offset=float(solution[0]),
         offset_std=float(np.sqrt(covariance[0, 0])),
         value=full,
         value_std=full_std,
+        mean=mean,
+        slope=slope,
         lines=_lines(found, solution[first:], covariance[first:, first:]),
-        corrected=value - couplings,
-        modulation=design[:, 1:] @ solution[1:],
-        residual=residual,
         excess=excess,
-        chi2_reduced=float((residual**2 / std**2).sum() / max(1, len(value) - len(solution))),
+        chi2_reduced=_chi2(residual, std, 0.0) / max(1, len(value) - len(solution)),
     )
 
 
-def _design(time: np.ndarray, columns: np.ndarray, lines: list[float]) -> np.ndarray:
-    waves = [wave(2 * np.pi * f * time) for f in lines for wave in (np.cos, np.sin)]
-    return np.concatenate([columns, np.array(waves).reshape(len(waves), len(time))]).T
+def _wave(frequency: float, time: np.ndarray) -> np.ndarray:
+    angle = 2 * np.pi * frequency * time
+    return np.stack([np.cos(angle), np.sin(angle)])
+
+
+def _normal(
+    design: Callable[[slice], np.ndarray], value: np.ndarray, std: np.ndarray, excess: float
+) -> tuple[Float[np.ndarray, "column column"], Float[np.ndarray, "column"]]:
+    """(matrix, right-hand side) of weighted least squares, shots a block at a time."""
+    matrix, right = 0.0, 0.0
+    for part in blocks(len(value)):
+        columns, weight = design(part), 1 / (std[part] ** 2 + excess**2)
+        weighted = columns * weight[:, None]
+        matrix, right = matrix + weighted.T @ columns, right + weighted.T @ value[part]
+    return np.asarray(matrix), np.asarray(right)
 
 
 def _fit(
-    time: np.ndarray, value: np.ndarray, std: np.ndarray, columns: np.ndarray, lines: list[float], excess: float
+    design: Callable[[slice], np.ndarray], value: np.ndarray, std: np.ndarray, excess: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """(solution, covariance, residual, excess): weighted least squares, repeated until the excess scatter stands."""
-    design = _design(time, columns, lines)
+    residual = np.empty_like(value)
     for _ in range(6):
-        weight = 1 / np.sqrt(std**2 + excess**2)
-        matrix = design * weight[:, None]
-        covariance = np.linalg.pinv(matrix.T @ matrix, hermitian=True)
-        solution = covariance @ (matrix.T @ (value * weight))
-        residual = value - design @ solution
-        before, excess = excess, _excess(residual, std, max(1, len(value) - design.shape[1]))
+        matrix, right = _normal(design, value, std, excess)
+        covariance = np.linalg.pinv(matrix, hermitian=True)
+        solution = covariance @ right
+        for part in blocks(len(value)):
+            residual[part] = value[part] - design(part) @ solution
+        before, excess = excess, _excess(residual, std, max(1, len(value) - len(solution)))
         if abs(excess - before) <= 1e-3 * max(excess, 1e-6):
             break
     return solution, covariance, residual, excess
 
 
+def _chi2(residual: np.ndarray, std: np.ndarray, excess: float) -> float:
+    return sum(float((residual[part] ** 2 / (std[part] ** 2 + excess**2)).sum()) for part in blocks(len(residual)))
+
+
 def _excess(residual: np.ndarray, std: np.ndarray, freedom: int) -> float:
     """Scatter beyond counting with which chi-square is its degrees of freedom, 0 where none is needed at two standard deviations."""
-    if (residual**2 / std**2).sum() <= freedom + 2 * np.sqrt(2 * freedom):
+    if _chi2(residual, std, 0.0) <= freedom + 2 * np.sqrt(2 * freedom):
         return 0.0
-    low, high = 0.0, float(np.abs(residual).max())
+    low, high = 0.0, float(max(residual.max(), -residual.min()))
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (middle, high) if (residual**2 / (std**2 + middle**2)).sum() > freedom else (low, middle)
+        low, high = (middle, high) if _chi2(residual, std, middle) > freedom else (low, middle)
     return high
 
 
 def _refined(time: np.ndarray, residual: np.ndarray, std: np.ndarray, start: float) -> float:
     """Frequency of the deepest chi-square within one grid step, by golden section."""
     step = 1 / (FINER * float(np.ptp(time)))
-    weight = 1 / std
 
     def chi2(frequency: float) -> float:
-        angle = 2 * np.pi * frequency * time
-        matrix = np.stack([np.ones_like(time), np.cos(angle), np.sin(angle)], 1) * weight[:, None]
-        normal = matrix.T @ matrix
-        right = matrix.T @ (residual * weight)
+        normal, right = _normal(lambda part: np.concatenate([np.ones((1, len(time[part]))), _wave(frequency, time[part])]).T, residual, std, 0.0)
         return -float(right @ np.linalg.lstsq(normal, right, rcond=None)[0])
 
     low, high, golden = start - step, start + step, (np.sqrt(5) - 1) / 2
