@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fieldfit.config.entry import Device, Entry
+from fieldfit.config.entry import Device, Entry, Seed
 
 
 class Annulus(Entry):
@@ -56,7 +56,7 @@ class Shower(Entry):
 
     model: Literal["shower_2d"]
     study: Path | Study = Field(description="JSON file with the study's keys, or the keys in place")
-    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="independent fits")
+    seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="independent fits")
     fit: MaterialFit = Field(default_factory=MaterialFit, description="material fit")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
 
@@ -69,4 +69,4 @@ class Toy(Entry):
     events: int = Field(5000, ge=50, description="events for each estimator")
     numeric_step: float = Field(0.01, gt=0, description="step of the parameter in the numeric gradient")
     scan: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0), min_length=1, description="parameters at which the loss is scanned")
-    seeds: tuple[int, ...] = Field((1,), min_length=1, max_length=1, description="seed of the events")
+    seeds: tuple[Seed, ...] = Field((1,), min_length=1, max_length=1, description="seed of the events")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import h5py
 import numpy as np
 import xarray as xr
 from dask.delayed import delayed
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from fieldfit.contract.coordinates import COORDINATES
 from fieldfit.contract.products import PRODUCTS
 from fieldfit.contract.variable import Variable
+from fieldfit.hdf5 import check_own, member_in, names_in, opened
 from fieldfit.io.whole import whole
 from fieldfit.provenance import attributes
 from fieldfit.types import InputError, nearest
@@ -75,6 +77,7 @@ def attributes_of(path: Path, expected: str) -> dict[str, Any]:
     """The attributes of a NetCDF file. Raises InputError when it is absent or none; expected: what it should be, in words."""
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected {expected}")
+    _check_own(path, expected)
     try:
         with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
             return dict(found.attrs)
@@ -90,6 +93,7 @@ def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None)
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a {kind} product")
+    _check_own(path, f"a {kind} product")
     try:
         dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False, chunks=chunks)
         if chunks is None:
@@ -104,6 +108,15 @@ def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None)
     if absent:
         raise InputError(f"{path}: variables {', '.join(absent)} are missing, expected them in a {kind} product")
     return labelled(dataset)
+
+
+def _check_own(path: Path, expected: str) -> None:
+    """Raise InputError for a product whose variables lie in another file, or need a plugin: NetCDF would follow there."""
+    with opened(path, expected) as file:
+        for name in names_in(file):
+            found = member_in(file, name, path)
+            if isinstance(found, h5py.Dataset):
+                check_own(found, name, path)
 
 
 def numbered(dataset: xr.Dataset) -> xr.Dataset:
