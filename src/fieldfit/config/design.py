@@ -1,9 +1,9 @@
 """Configuration of detector design: the toy of the published study and the showers."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from fieldfit.config.entry import Device, Entry, Seed
 
@@ -51,11 +51,18 @@ class MaterialFit(Entry):
     evaluation_primaries: int = Field(2000, ge=100, description="primaries of the held-out evaluation, the same for each candidate")
 
 
+def _in_place(value: Any) -> str:
+    """Which of the two a study is given as, so that errors speak of that one only."""
+    return "Study" if isinstance(value, dict | Study) else "path"
+
+
 class Shower(Entry):
     """Free-form material layout through the 2D shower."""
 
     model: Literal["shower_2d"]
-    study: Path | Study = Field(description="JSON file with the study's keys, or the keys in place")
+    study: Annotated[Annotated[Path, Tag("path")] | Annotated[Study, Tag("Study")], Discriminator(_in_place)] = Field(
+        description="JSON file with the study's keys, or the keys in place"
+    )
     seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="independent fits")
     fit: MaterialFit = Field(default_factory=MaterialFit, description="material fit")
     device: Device = Field("auto", description="auto takes a GPU where there is one")

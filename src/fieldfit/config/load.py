@@ -1,6 +1,6 @@
 """The whole configuration: read, checked, and what is wrong with it told by key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
@@ -130,10 +130,14 @@ def _explain(fault: Any, top: type[BaseModel] = Config) -> str:
     if fault["type"] == "missing":
         return f"key '{place}' is missing, expected {_description(where, top)}"
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        section = where[0] if where else ""
-        key, known = ("model", ENTRY_MODELS["design"]) if section == "design" else ("format", ENTRY_MODELS.get(section, {}))
+        key = "shape"  # of a region in a study
+        if len(where) == 2 and top is Config:
+            key = "model" if where[0] == "design" else "format"
+        known: Iterable[str] = ENTRY_MODELS[where[0]] if key != "shape" else [tag for tag, model in _TAGS.items() if key in model.model_fields]
         given = found.get(key) if isinstance(found, dict) else found
         return f"'{place}.{key}' is {given!r}, expected one of {', '.join(known)}{nearest(str(given), known)}"
+    if fault["type"] == "invalid_key":
+        return f"key {found!r} is no text, expected a name"
     if where[-1:] == ("[key]",) and fault["type"].startswith("string"):
         quotes = "" if isinstance(found, str) else f" (YAML takes it for {'nothing' if found is None else type(found).__name__}: put it in quotes)"
         return f"name {found!r} under '{'.'.join(parts[:-2])}', expected {NAMED}{quotes}"
@@ -152,6 +156,8 @@ def _followed(where: Sequence[str | int], top: type[BaseModel]) -> tuple[list[st
         if field is None and not chosen and part in _TAGS:
             model = _TAGS[part]
             continue
+        if field is None and not (chosen or part.isdecimal() or part == "[key]"):
+            continue  # what pydantic calls one of several types
         told.append(part)
         chosen = field is not None and get_origin(field.annotation) is dict
         model = (_model_in(field.annotation) if field is not None else None) or model
