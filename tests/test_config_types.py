@@ -127,7 +127,7 @@ def test_any_mapping_is_taken_or_refused(mapping: Any) -> None:
         (("design", "a"), [], "'design.a.model' is [], expected one of shower_2d, published_toy"),
         (("gallery", "a"), 3, "'gallery.a' is 3: Input should be a valid dictionary"),
         (("magi",), {}, "unknown key 'magi'; did you mean 'magis'?"),
-        ((1,), {}, "key 1 is no text, expected a name"),
+        ((1,), {}, "key 1 under 'top level' is no text, expected a name"),
     ],
 )
 def test_sections_and_entries_of_a_wrong_type_are_named(place: Place, value: Any, told: str) -> None:

@@ -137,7 +137,7 @@ def _explain(fault: Any, top: type[BaseModel] = Config) -> str:
         given = found.get(key) if isinstance(found, dict) else found
         return f"'{place}.{key}' is {given!r}, expected one of {', '.join(known)}{nearest(str(given), known)}"
     if fault["type"] == "invalid_key":
-        return f"key {found!r} is no text, expected a name"
+        return f"key {found!r} under '{'.'.join(_followed(where[:-1], top)[0]) or 'top level'}' is no text, expected a name"
     if where[-1:] == ("[key]",) and fault["type"].startswith("string"):
         quotes = "" if isinstance(found, str) else f" (YAML takes it for {'nothing' if found is None else type(found).__name__}: put it in quotes)"
         return f"name {found!r} under '{'.'.join(parts[:-2])}', expected {NAMED}{quotes}"
