@@ -169,6 +169,11 @@ BAD_NPZ: dict[str, tuple[str, Callable[[Path], None], str]] = {
         lambda p: archive(p, [("arr.npy", header((1, 1, 1, 1), RECORD) + bytes(8))] * 2),
         "arr is there 2 times",
     ),
+    "larndsim: a record of megabytes": (
+        "larndsim_npz",
+        lambda p: archive(p, [("arr.npy", header((1, 1, 1, 1), [("vis", "<f4"), ("t0", "<f4", (10**6,))]) + bytes(4 * 10**6 + 4))]),
+        "records of 4000004 bytes",
+    ),
     "larndsim: objects": ("larndsim_npz", lambda p: archive(p, [("arr.npy", header((1,), "|O") + b"cos\nsystem\n.")]), "nothing is unpickled"),
 }
 

@@ -77,7 +77,7 @@ def test_links_in_dark_frames_and_triplets_are_refused_when_the_dag_is_built(tmp
     if kind != "outside":
         linked(tmp_path / "triplets" / "Image_1.tif", kind)
         with pytest.raises(InputError, match=r"Image_1.tif: cannot be looked at"):
-            Plan(load_config({"magis": {"a": {"format": "absorption", "raw": str(tmp_path / "triplets")}}})).digest("a")
+            Plan(load_config({"magis": {"a": {"format": "absorption", "raw": str(tmp_path / "triplets")}}})).check_calibrations()
 
 
 def test_links_within_a_run_are_followed(tmp_path: Path) -> None:

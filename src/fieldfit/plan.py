@@ -13,7 +13,7 @@ from fieldfit.config.gallery import Tomography
 from fieldfit.config.load import Config
 from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
 from fieldfit.contract.where import WHERE
-from fieldfit.paths import EFFICIENCIES, EXPORTS, block_name, result
+from fieldfit.paths import EFFICIENCIES, EXPORTS, SUFFIXES, block_name, result
 from fieldfit.types import InputError, nearest
 from fieldfit.validity import valid_within
 
@@ -90,7 +90,9 @@ class Plan:
         return _digest([place for shots in found for places in shots.values() for place in places])
 
     def check_calibrations(self) -> None:
-        """Raises InputError where the dark or flat frames of a calibration are absent."""
+        """Raises InputError where the dark or flat frames of a calibration are absent, or the frames of an absorption run."""
+        for run in self.absorption:
+            self.digest(run)
         for run, entry in self.imaging.items():
             for name in entry.calibrations:
                 self.calibration_digest(run, name)
@@ -102,7 +104,7 @@ class Plan:
             return _digest([])
         if not entry.raw.is_dir():
             raise InputError(f"{entry.raw}: no such folder, expected three TIFF files a shot")
-        return _digest([Place(path) for path in sorted(entry.raw.iterdir()) if path.suffix in (".tif", ".tiff")])
+        return _digest([Place(path) for path in sorted(entry.raw.iterdir()) if path.suffix.lower() in SUFFIXES["tiff"]])
 
     def products(self, section: str, name: str) -> list[str]:
         """Paths of the products that an entry ends in."""

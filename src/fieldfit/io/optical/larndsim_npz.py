@@ -25,6 +25,7 @@ from fieldfit.types import InputError, nearest
 
 EXPECTED = "a larnd-sim look-up table (npz)"
 KEY = "arr"
+LARGEST_RECORD = 2**16  # bytes of one: some thousand times in time_dist
 RECORD_BYTES = 16 * 2**20  # read at a time
 
 
@@ -99,6 +100,8 @@ def _header(path: Path) -> Header:
     if dtype.names is None or "vis" not in dtype.names or dtype["vis"].kind != "f" or dtype["vis"].shape:
         found = f"records of {', '.join(dtype.names)}" if dtype.names else str(dtype)
         raise InputError(f"{path}: arr holds {found}, expected records of vis (real), t0, time_dist{nearest('vis', dtype.names or ())}")
+    if dtype.itemsize > LARGEST_RECORD:
+        raise InputError(f"{path}: arr has records of {dtype.itemsize} bytes, expected {LARGEST_RECORD} at most")
     if len(header.shape) != 4 or not all(header.shape):
         raise InputError(f"{path}: arr has shape {header.shape}, expected (nx, ny, nz, channel)")
     return header
