@@ -24,8 +24,8 @@ LARGEST_TABLE = 1 << 30  # bytes of a dataset that is taken into memory whole: z
 
 
 @contextmanager
-def opened(path: Path, expected: str, advice: str = "") -> Iterator[h5py.File]:
-    """The open file. expected: what it should be, in words; advice: what to say instead where it is damaged.
+def opened(path: Path, expected: str, advice: str = "", form: str = "HDF5") -> Iterator[h5py.File]:
+    """The open file. expected: what it should be, in words; advice: what to say instead where it is damaged; form: what it is called.
 
     Raises InputError when it is absent or no HDF5, and for whatever HDF5 finds damaged while it is open.
     """
@@ -38,7 +38,7 @@ def opened(path: Path, expected: str, advice: str = "") -> Iterator[h5py.File]:
         if isinstance(error, InputError):
             raise
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: cannot be read as HDF5 ({told}){advice or f', expected {expected}'}") from None
+        raise InputError(f"{path}: cannot be read as {form} ({told}){advice or f', expected {expected}'}") from None
 
 
 def names_in(group: h5py.Group) -> list[str]:

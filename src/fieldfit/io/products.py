@@ -112,7 +112,7 @@ def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None)
 
 def _check_own(path: Path, expected: str) -> None:
     """Raise InputError for a product whose variables lie in another file, or need a plugin: NetCDF would follow there."""
-    with opened(path, expected) as file:
+    with opened(path, expected, form="NetCDF") as file:
         for name in names_in(file):
             found = member_in(file, name, path)
             if isinstance(found, h5py.Dataset):
