@@ -136,7 +136,7 @@ def test_a_typo_in_the_configuration_is_one_message(tmp_path):
     ("content", "told"),
     [
         ("magis:\n  a:\n    format: ports\n    raw: x.h5\n    raw: y.h5\n", "key 'raw' is there twice in one mapping, in lines 4 and 5"),
-        ("magis: {1: {format: ports, raw: !!python/name:os.system}}\n", "could not determine a constructor for the tag"),
+        ("magis: {a: {format: ports, raw: x.h5}}\nnight: !!python/name:os.system\n", "could not determine a constructor for the tag"),
     ],
 )
 def test_a_configuration_that_snakemake_takes_is_looked_at_again(tmp_path, content, told):
