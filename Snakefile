@@ -11,6 +11,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from fieldfit.config.load import load_config
+from fieldfit.documents import read_document
 from fieldfit.plan import REPORT, Plan
 from fieldfit.provenance import code_hash
 from fieldfit.types import InputError
@@ -23,6 +24,9 @@ if not {"magis", "dune", "design", "gallery"} & set(config):
     config.update(yaml.safe_load((Path(workflow.basedir) / "config/config.yaml").read_text()))
 
 try:
+    # Snakemake has read these already, and took the last of two keys of one name.
+    for file in workflow.overwrite_configfiles:
+        read_document(Path(file), "a configuration")
     plan = Plan(load_config(config))
     plan.check_calibrations()
     # Targets are not known to the workflow before its rules are: a product is looked for among the words of the command.

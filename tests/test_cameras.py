@@ -86,7 +86,7 @@ def test_an_absent_or_broken_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file, expected a camera description"):
         read_cameras(tmp_path / "none.json")
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read as a camera description"):
+    with pytest.raises(InputError, match=r"broken.json: not JSON .*expected a camera description"):
         read_cameras(tmp_path / "broken.json")
 
 

@@ -96,7 +96,7 @@ def test_runs_and_ceilings_are_taken_where_they_are(tmp_path: Path) -> None:
         ({"pe_measured": np.array([[b"a"] * 3] * 2)}, "expected numbers"),
         ({"run": np.array([7])}, r"run has shape \(1,\), expected \(2,\), \(track\)"),
         ({"run": np.array([7, 7.5])}, "run of track 1 is 7.5, expected a whole number"),
-        ({"run": np.array([b"a", b"b"])}, "dataset 'run' holds .*expected numbers"),
+        ({"run": np.array([b"a", b"b"])}, "dataset 'run' has type .*expected numbers"),
         ({"saturation_pe": np.ones(2)}, r"saturation_pe has shape \(2,\), expected \(3,\), \(channel\)"),
         ({"saturation_pe": np.array([1.0, np.nan, 0.0])}, "saturation_pe of channel 2 is 0.0, expected a positive number or NaN"),
     ],

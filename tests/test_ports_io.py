@@ -61,7 +61,7 @@ def test_counts_stay_small_integers_where_they_fit(path: Path):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("counts", None, r"no dataset 'counts', found .*time_s"),
+        ("counts", None, r"dataset 'counts' is missing .found: .*time_s"),
         ("counts", np.zeros((60, 3)), r"'counts' has shape \(60, 3\), expected \(shot, interferometer, 2 ports\)"),
         ("time_s", np.zeros(60), r"'time_s' is 0.0 at shot 1 .*expected ascending"),
         ("time_s", np.zeros(59), r"'time_s' has shape \(59,\), expected \(60,\)"),
@@ -77,7 +77,7 @@ def test_each_fault_names_the_dataset(path: Path, name: str, value: object, mess
 def test_a_misspelt_dataset_is_recognised(path: Path):
     with h5py.File(path, "r+") as file:
         file.move("counts", "count")
-    with pytest.raises(InputError, match="is 'count' meant"):
+    with pytest.raises(InputError, match="did you mean 'count'"):
         read_ports(path, 0.2)
 
 

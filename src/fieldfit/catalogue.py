@@ -4,22 +4,18 @@ TIFF and FITS shots are known by the names of their files; HDF5 shot files by th
 (layout: docs/formats.md), of which only the dataset itself is read: no link, no virtual and no external storage is followed.
 """
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from fieldfit.hdf5 import dataset_in, names_in, opened, values
 from fieldfit.paths import LARGEST_SHOT, shot_files_below, shots_below
 from fieldfit.types import InputError, nearest
 
-# HDF5's own filters (deflate, shuffle, fletcher32, szip, nbit, scaleoffset) and lzf, which h5py brings; any other runs a plugin's code.
-FILTERS = (1, 2, 3, 4, 5, 6, 32000)
-LARGEST_EXPANSION = 1032  # a deflate stream cannot expand by more (RFC 1951); beyond, a header lies
-LARGEST_CHUNK = 1 << 28  # bytes that one chunk may take unpacked, unless a single shot takes more
+MOST_ROWS = 10_000_000  # of a shot file: each is a line of the catalogue in memory
 COLUMNS = ("frames", "shot", "time", "valid", "auxiliary")
 
 
@@ -83,10 +79,13 @@ def closed_as(catalogue: str) -> str:
 
 
 def version_of(place: Place) -> str:
-    """What changes when the shot does: name, size and time of its file, or what its row tells."""
+    """What changes when the shot does: name, size and time of its file, or what its row tells. Raises InputError when the file is not there."""
     if place.row is not None:
         return place.version
-    stat = place.path.stat()
+    try:
+        stat = place.path.stat()
+    except OSError as error:  # a link to nothing or to itself, or a file that has just gone
+        raise InputError(f"{place.path}: cannot be looked at ({error.strerror}), expected the file of a shot") from None
     return f"{place.path.name} {stat.st_size} {stat.st_mtime_ns}"
 
 
@@ -103,6 +102,8 @@ def _rows(path: Path) -> list[tuple[int, Place]]:
             close = next((name for name in names_in(file) if name not in COLUMNS and nearest("shot", [name])), "")
             hint = f"; is '{close}' meant?" if close else ""
             raise InputError(f"{path}: no dataset 'shot', found {', '.join(names_in(file)) or 'nothing'}{hint}")
+        if len(numbers) > MOST_ROWS:
+            raise InputError(f"{path}: dataset 'shot' has {len(numbers)} rows, expected {MOST_ROWS} at most: several files")
         time, valid = column(file, "time", path, "iuf", 1), column(file, "valid", path, "biu", 2)
         epoch = "" if time is None else str(file["time"].attrs.get("epoch", ""))
     wrong = np.flatnonzero((numbers < 0) | (numbers > LARGEST_SHOT))
@@ -119,53 +120,13 @@ def _rows(path: Path) -> list[tuple[int, Place]]:
     return [(number, Place(path, row, told[row])) for row, number in enumerate(numbers.tolist())]
 
 
-@contextmanager
-def open_shot_file(path: Path) -> Iterator[h5py.File]:
+def open_shot_file(path: Path) -> AbstractContextManager[h5py.File]:
     """The open file. Raises InputError when it is no HDF5, and for whatever HDF5 finds damaged while it is open."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: cannot be read as HDF5 ({told}). A file that is being written should get its name when it is closed; "
-            "move a damaged one out of the folder"
-        ) from None
-
-
-def names_in(group: h5py.Group) -> list[str]:
-    """Names of a group's members as text: those of a damaged file can be any bytes."""
-    return [name if isinstance(name, str) else repr(name) for name in group]
-
-
-def dataset_in(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
-    """The dataset, None where there is none. Raises InputError for anything that would read another file or run a plugin."""
-    room = file
-    for part in name.split("/"):
-        link = room.get(part, getlink=True) if isinstance(room, h5py.Group) else None
-        if link is None:
-            return None
-        if not isinstance(link, h5py.HardLink):
-            where = f"{link.filename}:{link.path}" if isinstance(link, h5py.ExternalLink) else link.path
-            raise InputError(f"{path}: '{name}' is a link to {where}, expected the dataset itself: links are not followed")
-        room = room[part]
-    if not isinstance(room, h5py.Dataset):
-        raise InputError(f"{path}: '{name}' is a {type(room).__name__.lower()}, expected a dataset")
-    if room.is_virtual:
-        raise InputError(f"{path}: dataset '{name}' is virtual (its values lie in {room.virtual_sources()[0].file_name}), expected them in the file")
-    if room.external:
-        raise InputError(f"{path}: dataset '{name}' has its values in {room.external[0][0]}, expected them in the file: other files are not opened")
-    properties = room.id.get_create_plist()
-    for code, _, _, label in (properties.get_filter(place) for place in range(properties.get_nfilters())):
-        if code not in FILTERS:
-            told = f"{code} ({label.decode(errors='replace')})" if label else str(code)
-            raise InputError(
-                f"{path}: dataset '{name}' is packed by filter {told}, expected one that needs no plugin: "
-                "deflate, shuffle, fletcher32, szip, nbit, scaleoffset or lzf"
-            )
-    return room
+    return opened(
+        path,
+        "an HDF5 shot file",
+        ". A file that is being written should get its name when it is closed; move a damaged one out of the folder",
+    )
 
 
 def column(file: h5py.File, name: str, path: Path, kinds: str, ndim: int) -> np.ndarray | None:
@@ -180,22 +141,4 @@ def column(file: h5py.File, name: str, path: Path, kinds: str, ndim: int) -> np.
         expected = {"iu": "whole numbers", "iuf": "numbers", "biu": "true or false"}[kinds]
         dims = "(shot)" if ndim == 1 else "(shot, view)"
         raise InputError(f"{path}: dataset '{name}' has shape {dataset.shape} and type {dataset.dtype}, expected {dims} and {expected}")
-    check_stored(dataset, name, path)
-    return np.asarray(dataset[()])
-
-
-def check_stored(dataset: h5py.Dataset, name: str, path: Path) -> None:
-    """Raise InputError when a header promises more than the file holds."""
-    packed = dataset.id.get_create_plist().get_nfilters() > 0
-    stored = min(dataset.id.get_storage_size(), path.stat().st_size)
-    if dataset.nbytes > (LARGEST_EXPANSION if packed else 1) * stored:
-        raise InputError(
-            f"{path}: dataset '{name}' of shape {dataset.shape} needs {dataset.nbytes} bytes, the file stores {stored}: was it cut short?"
-        )
-    if dataset.chunks is None:
-        return
-    if math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_CHUNK:
-        raise InputError(f"{path}: dataset '{name}' has chunks of shape {dataset.chunks}, expected at most {LARGEST_CHUNK} bytes")
-    wanted = math.prod(-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
-    if dataset.id.get_num_chunks() < wanted:
-        raise InputError(f"{path}: dataset '{name}' has {dataset.id.get_num_chunks()} of {wanted} chunks: was it cut short?")
+    return values(dataset, name, path)

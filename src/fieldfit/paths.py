@@ -70,10 +70,10 @@ def shots_below(folder: Path, form: str = "tiff") -> dict[int, tuple[Path, ...]]
             if not entry.name.startswith("shot"):
                 continue
             suffix = os.path.splitext(entry.name)[1].lower()
-            if suffix in SUFFIXES[form] or (form == "tiff" and entry.is_dir()):
-                path = Path(entry.path)
-                if entry.is_symlink():
-                    check_link(folder, path)
+            linked, path = entry.is_symlink(), Path(entry.path)
+            if linked and (suffix in SUFFIXES[form] or (form == "tiff" and not suffix)):
+                check_link(folder, path)  # before anything follows it
+            if suffix in SUFFIXES[form] or (form == "tiff" and (path.is_dir() if linked else entry.is_dir())):
                 found.setdefault(shot_number(entry.name), []).append(path)
             else:
                 others |= {other for other, known in SUFFIXES.items() if suffix in known}
@@ -105,7 +105,10 @@ def check_link(folder: Path, path: Path) -> None:
     """Raise InputError for a link whose target is outside of `folder` or absent."""
     if not path.is_symlink():
         return
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):
+        raise InputError(f"{path} is a link to itself: expected the file itself") from None
     if not target.is_relative_to(folder.resolve()) or not target.exists():
         what = "which is absent" if not target.exists() else f"outside of {folder}"
         raise InputError(f"{path} is a link to {target}, {what}: expected the file itself")

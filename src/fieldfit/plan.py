@@ -16,7 +16,7 @@ from fieldfit.config.load import Config, load_entry
 from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
 from fieldfit.contract.where import WHERE
 from fieldfit.nights import NIGHT, at_night, check_names, is_night, is_nightly, nights_below, run_of
-from fieldfit.paths import EFFICIENCIES, EXPORTS, block_name, night_page, result
+from fieldfit.paths import EFFICIENCIES, EXPORTS, SUFFIXES, block_name, night_page, result
 from fieldfit.provenance import canonical, code_hash
 from fieldfit.types import InputError, nearest
 from fieldfit.validity import valid_within
@@ -59,6 +59,9 @@ class Plan:
         self.nights = {name: _nights(entry, config.night) for name, entry in config.magis.items() if is_nightly(entry.raw)}
         check_names(config.magis, self.nights)
         self.magis = {name: entry for name, entry in config.magis.items() if name not in self.nights}
+        for name, entry in self.magis.items():
+            if NIGHT in canonical(entry.model_dump(mode="json")):
+                raise InputError(f"magis.{name}: a key holds {NIGHT}, and 'raw' is '{entry.raw}': expected it there as well, for a run a night")
         for name, nights in self.nights.items():
             keys = config.magis[name].model_dump(mode="json")
             self.magis |= {run_of(name, night): load_entry("magis", at_night(keys, night)) for night in nights}
@@ -144,7 +147,9 @@ class Plan:
         return _digest([place for shots in found for places in shots.values() for place in places])
 
     def check_calibrations(self) -> None:
-        """Raises InputError where the dark or flat frames of a calibration are absent."""
+        """Raises InputError where the dark or flat frames of a calibration are absent, or the frames of an absorption run."""
+        for run in self.absorption:
+            self.digest(run)
         for run, entry in self.imaging.items():
             for name in entry.calibrations:
                 self.calibration_digest(run, name)
@@ -156,7 +161,7 @@ class Plan:
             return _digest([])
         if not entry.raw.is_dir():
             raise InputError(f"{entry.raw}: no such folder, expected three TIFF files a shot")
-        return _digest([Place(path) for path in sorted(entry.raw.iterdir()) if path.suffix in (".tif", ".tiff")])
+        return _digest([Place(path) for path in sorted(entry.raw.iterdir()) if path.suffix.lower() in SUFFIXES["tiff"]])
 
     def products(self, section: str, name: str) -> list[str]:
         """Paths of the products that an entry ends in."""

@@ -8,11 +8,17 @@ from typing import Literal
 Optics = Literal["auto", "pinhole", "defocus", "diffraction"]  # which blurs images hold: geometry.blur
 
 
+LONGEST_LINE, HALF = 2000, 900  # characters of a message
+
+
 class InputError(ValueError):
     """Bad input, told in one message: which file, shot, view, branch or key; what was found; what was expected.
 
-    The steps print its text alone, without a traceback, and leave no product behind.
+    The steps print its text alone, without a traceback, and leave no product behind. A line that quotes something long is cut in its middle.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__("\n".join(line if len(line) <= LONGEST_LINE else f"{line[:HALF]} ... {line[-HALF:]}" for line in text.split("\n")))
 
 
 class Status(IntEnum):

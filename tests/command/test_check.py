@@ -65,7 +65,7 @@ def test_every_fault_is_told(folder, capsys):
         "magis.night: camera.json: no such file",
         "magis.night: drawing.stl: no such file",
         "magis.night: dark: no such folder",
-        "magis.ports: run.h5: no dataset 'counts', found count; is 'count' meant?",
+        "magis.ports: run.h5: dataset 'counts' is missing (found: count)",
         "dune.box: channels.json: no such file",
         "dune.box: library.root: no such file",
         "dune.box: tracks.h5: no such file",

@@ -1,6 +1,7 @@
 """The DAG has the jobs that the configuration asks for, and refuses what no entry makes."""
 
 import numpy as np
+import pytest
 import tifffile
 from dag import TINY, jobs_of, only, snakemake
 
@@ -129,6 +130,33 @@ def test_a_typo_in_the_configuration_is_one_message(tmp_path):
     assert run.returncode != 0
     assert "unknown key 'magis.a.rae'; did you mean 'raw'?" in text(run)
     assert "Traceback" not in text(run)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("magis:\n  a:\n    format: ports\n    raw: x.h5\n    raw: y.h5\n", "key 'raw' is there twice in one mapping, in lines 4 and 5"),
+        ("magis: {a: {format: ports, raw: x.h5}}\nnight: !!python/name:os.system\n", "could not determine a constructor for the tag"),
+    ],
+)
+def test_a_configuration_that_snakemake_takes_is_looked_at_again(tmp_path, content, told):
+    (tmp_path / "own.yaml").write_text(content)
+    run = snakemake(tmp_path, "-n", "--configfile", "own.yaml")
+    assert run.returncode != 0
+    assert told in text(run)
+    assert "Traceback" not in text(run)
+
+
+def test_folders_may_be_called_anything(tmp_path):
+    """Spaces, accents and what a shell would read, through every part of a rule."""
+    folder = tmp_path / "Données 2026; $(touch made) `touch made`"
+    folder.mkdir()
+    raw = 'Läufe des 3. März/it\'s "run" [1]*.h5'
+    run = snakemake(folder, "results/magis/a/gradiometer.nc", config={"magis": {"a": {"format": "ports", "raw": raw, "simulate": {"shots": 60}}}})
+    assert run.returncode == 0, text(run)
+    assert (folder / raw).is_file() and (folder / "results/magis/a/gradiometer.nc").is_file()
+    assert (folder / "logs/magis/a/fit_gradiometer.tsv").is_file()
+    assert not list(tmp_path.rglob("made"))
 
 
 def test_a_folder_without_shots_is_refused(tmp_path):

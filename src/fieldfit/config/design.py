@@ -1,11 +1,11 @@
 """Configuration of detector design: the toy of the published study and the showers."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from fieldfit.config.entry import Device, Entry
+from fieldfit.config.entry import Device, Entry, Seed
 
 
 class Annulus(Entry):
@@ -51,12 +51,19 @@ class MaterialFit(Entry):
     evaluation_primaries: int = Field(2000, ge=100, description="primaries of the held-out evaluation, the same for each candidate")
 
 
+def _in_place(value: Any) -> str:
+    """Which of the two a study is given as, so that errors speak of that one only."""
+    return "Study" if isinstance(value, dict | Study) else "path"
+
+
 class Shower(Entry):
     """Free-form material layout through the 2D shower."""
 
     model: Literal["shower_2d"]
-    study: Path | Study = Field(description="JSON file with the study's keys, or the keys in place")
-    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="independent fits")
+    study: Annotated[Annotated[Path, Tag("path")] | Annotated[Study, Tag("Study")], Discriminator(_in_place)] = Field(
+        description="JSON file with the study's keys, or the keys in place"
+    )
+    seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="independent fits")
     fit: MaterialFit = Field(default_factory=MaterialFit, description="material fit")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
 
@@ -69,4 +76,4 @@ class Toy(Entry):
     events: int = Field(5000, ge=50, description="events for each estimator")
     numeric_step: float = Field(0.01, gt=0, description="step of the parameter in the numeric gradient")
     scan: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0), min_length=1, description="parameters at which the loss is scanned")
-    seeds: tuple[int, ...] = Field((1,), min_length=1, max_length=1, description="seed of the events")
+    seeds: tuple[Seed, ...] = Field((1,), min_length=1, max_length=1, description="seed of the events")

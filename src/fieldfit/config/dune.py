@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from fieldfit.config.entry import Device, Entry
+from fieldfit.config.entry import Device, Entry, Seed
 
 
 class Geometry(Entry):
@@ -108,7 +108,7 @@ class Library(Entry):
     times: bool = Field(False, description="fit the library's arrival times too: ReflTfirst, timing_par, T1, t0")
     fit: VisibilityFit = Field(default_factory=VisibilityFit, description="visibility fit")
     export: Export = Field(default_factory=Export, description="files for other tools")
-    seed: int = Field(1, description="seed of every random choice")
+    seed: Seed = Field(1, description="seed of every random choice")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
     simulate: SimulateLibrary | None = Field(None, description="make the raw files first")
 

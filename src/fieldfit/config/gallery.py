@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fieldfit.config.entry import Entry
+from fieldfit.config.entry import Entry, Seed
 
 
 class TomogramFit(Entry):
@@ -40,7 +40,7 @@ class Tomography(Entry):
     pixel_um: float | None = Field(None, gt=0, description="edge of a detector pixel at the object [um]; without it lengths are in pixels")
     gain: float | None = Field(None, gt=0, description="detector counts a detected photon (default: from the white frames' scatter)")
     fit: TomogramFit = Field(default_factory=TomogramFit, description="field fit")
-    seed: int = Field(1, description="seed of the simulated file; nothing else is random")
+    seed: Seed = Field(1, description="seed of the simulated file; nothing else is random")
     device: Literal["auto", "cpu"] = Field("auto", description="the fit runs on the CPU so far")
     simulate: SimulateTomography | None = Field(None, description="make the raw file first")
 

@@ -1,17 +1,18 @@
 """The whole configuration: read, checked, and what is wrong with it told by key."""
 
-import json
+from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Annotated, Any, Union, get_args
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from fieldfit.config.design import Annulus, EllipticAnnulus, Shower, Study, Toy
 from fieldfit.config.dune import Library, LibraryFormat
-from fieldfit.config.entry import Entry, Name
+from fieldfit.config.entry import NAMED, Entry, Name
 from fieldfit.config.gallery import Tomography
 from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
 from fieldfit.config.operation import Alarms
+from fieldfit.documents import read_document
 from fieldfit.types import InputError, nearest
 
 
@@ -95,14 +96,11 @@ def load_study(entry: Shower) -> Study:
     """The study of an entry, in place or from its JSON file. Raises InputError naming the file and the key, also for a geometry that cannot be."""
     if isinstance(entry.study, Study):
         return _possible(entry.study, "study")
+    content = read_document(entry.study, "a JSON study")
     try:
-        return _possible(Study.model_validate(json.loads(entry.study.read_text())), str(entry.study))
-    except FileNotFoundError:
-        raise InputError(f"{entry.study}: no such file, expected a JSON study") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{entry.study}: not JSON ({error})") from None
+        return _possible(Study.model_validate(content), str(entry.study))
     except ValidationError as error:
-        raise InputError("\n".join(f"{entry.study}: {_explain(fault)}" for fault in error.errors())) from None
+        raise InputError("\n".join(f"{entry.study}: {_explain(fault, Study)}" for fault in error.errors())) from None
 
 
 def _possible(study: Study, source: str) -> Study:
@@ -129,43 +127,59 @@ _TAGS: dict[str, type[BaseModel]] = {
 _TAGS["elliptic_annulus"] = EllipticAnnulus
 
 
-def _explain(fault: Any) -> str:
-    where = [str(part) for part in fault["loc"]]
-    place = ".".join(part for part in where if part not in _TAGS) or "top level"
+def _explain(fault: Any, top: type[BaseModel] = Config) -> str:
+    where = fault["loc"]
+    parts, _ = _followed(where, top)
+    place = ".".join(parts) or "top level"
     found = fault.get("input")
     if fault["type"] == "extra_forbidden":
-        keys = _keys_at(where[:-1])
-        return f"unknown key '{place}'{nearest(where[-1], keys)} (known here: {', '.join(sorted(keys))})"
+        parents, model = _followed(where[:-1], top)
+        keys, key = list(model.model_fields), str(where[-1])
+        return f"unknown key '{'.'.join([*parents, key])}'{nearest(key, keys)} (known here: {', '.join(sorted(keys))})"
     if fault["type"] == "missing":
-        return f"key '{place}' is missing, expected {_description(where)}"
+        return f"key '{place}' is missing, expected {_description(where, top)}"
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        section = where[0] if where else ""
-        key, known = ("model", ENTRY_MODELS["design"]) if section == "design" else ("format", ENTRY_MODELS.get(section, {}))
+        key = "shape"  # of a region in a study
+        if len(where) == 2 and top is Config:
+            key = "model" if where[0] == "design" else "format"
+        known: Iterable[str] = ENTRY_MODELS[where[0]] if key != "shape" else [tag for tag, model in _TAGS.items() if key in model.model_fields]
         given = found.get(key) if isinstance(found, dict) else found
         return f"'{place}.{key}' is {given!r}, expected one of {', '.join(known)}{nearest(str(given), known)}"
+    if fault["type"] == "invalid_key":
+        return f"key {found!r} under '{'.'.join(_followed(where[:-1], top)[0]) or 'top level'}' is no text, expected a name"
+    if where[-1:] == ("[key]",) and fault["type"].startswith("string"):
+        quotes = "" if isinstance(found, str) else f" (YAML takes it for {'nothing' if found is None else type(found).__name__}: put it in quotes)"
+        return f"name {found!r} under '{'.'.join(parts[:-2])}', expected {NAMED}{quotes}"
     if fault["type"] == "value_error" and isinstance(found, dict):  # of a whole entry, whose text names its keys
         return f"'{place}': {fault['msg'].removeprefix('Value error, ')}"
-    return f"'{place}' is {found!r}: {fault['msg']}"
+    return f"'{place}' is {found!r}: {fault['msg'].removeprefix('Value error, ')}"
 
 
-def _model_at(where: list[str]) -> type[BaseModel]:
-    """The model that a location inside the configuration belongs to."""
-    model: type[BaseModel] = Config
-    for part in where:
-        if part in _TAGS:
+def _followed(where: Sequence[str | int], top: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
+    """(a location below `top` as the user wrote it, without the names of models; the model that it belongs to)."""
+    model = top
+    told: list[str] = []
+    chosen = False  # the next part is a name of the user's choice, which may be that of a key or of a model
+    for part in map(str, where):
+        field = None if chosen else model.model_fields.get(part)
+        if field is None and not chosen and part in _TAGS:
             model = _TAGS[part]
-        elif part in model.model_fields:
-            inner = [a for a in (model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)) if isinstance(a, type)]
-            models: list[type[BaseModel]] = [a for a in inner if issubclass(a, BaseModel)]
-            model = models[0] if models else model
-            model = Library if part == "dune" else model
-    return model
+            continue
+        if field is None and not (chosen or part.isdecimal() or part == "[key]"):
+            continue  # what pydantic calls one of several types
+        told.append(part)
+        chosen = field is not None and get_origin(field.annotation) is dict
+        model = (_model_in(field.annotation) if field is not None else None) or model
+    return told, model
 
 
-def _keys_at(where: list[str]) -> list[str]:
-    return list(_model_at(where).model_fields)
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model inside an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
 
 
-def _description(where: list[str]) -> str:
-    field = _model_at(where[:-1]).model_fields.get(where[-1])
+def _description(where: Sequence[str | int], top: type[BaseModel]) -> str:
+    field = _followed(where[:-1], top)[1].model_fields.get(str(where[-1]))
     return (field.description if field else None) or "a value"

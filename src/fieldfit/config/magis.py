@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from fieldfit.config.entry import ONE_STAR, Device, Entry, Name, Time
+from fieldfit.config.entry import ONE_STAR, Device, Entry, Name, Seed, Time
 from fieldfit.types import Optics
 from fieldfit.units import UM
 
@@ -71,7 +71,7 @@ class SimulateSensor(Entry):
 class SimulateShots(Entry):
     """Make camera shots of known objects first (demo)."""
 
-    shots: int = Field(6, ge=1, description="number of shots")
+    shots: int = Field(6, ge=1, le=100_000, description="number of shots")
     photons: float = Field(1e9, gt=0, description="photons emitted by the object in a shot")
     layout: Literal["ring6", "ring12", "dome"] = Field(
         "ring6", description="six cameras around y, twelve over a hemisphere, or one that looks at eighteen mirrors"
@@ -217,7 +217,7 @@ class Imaging(Entry):
         None, description="find where the views really stand: `shots`, or the path of a target's sightings; default: where the camera file says"
     )
     flagged_limit: float = Field(1.0, ge=0, le=1, description="share of flagged shots above which the run's phase is refused")
-    seed: int = Field(1, description="seed of every random choice")
+    seed: Seed = Field(1, description="seed of every random choice")
     device: Device = Field("auto", description="auto takes a GPU where there is one; `method: abel` stays on the CPU")
     simulate: SimulateShots | None = Field(None, description="make the raw files first")
 
@@ -249,7 +249,7 @@ class Ports(Entry):
     weak_share: float = Field(
         0.2, gt=0, lt=1, description="a shot with fewer atoms than this share of the run's median in any interferometer is weak"
     )
-    seed: int = Field(1, description="seed of every random choice")
+    seed: Seed = Field(1, description="seed of every random choice")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
     simulate: SimulateRun | None = Field(None, description="make the raw file first")
 
@@ -270,7 +270,7 @@ class Pictures(Entry):
     pixel_integrated: bool = Field(False, description="pixels average the fringe over their area, as a camera's do; false: sampled at their centres")
     start: float = Field(0.0, description="time of picture 0 [s]")
     shot_period_s: float = Field(1.0, gt=0, description="time between pictures [s]")
-    seed: int = Field(1, description="seed of every random choice")
+    seed: Seed = Field(1, description="seed of every random choice")
     device: Device = Field("auto", description="auto takes a GPU where there is one")
     simulate: SimulatePictures | None = Field(None, description="make the raw file first")
 
@@ -315,5 +315,5 @@ class Absorption(Entry):
     saturation: int = Field(65535, ge=1, description="ADC value at and above which a pixel is saturated [DN]")
     start: float = Field(0.0, description="time of the first shot [s], or of shot 0 where frames have no time stamps")
     shot_period_s: float = Field(1.0, gt=0, description="time between shots [s], for frames without time stamps")
-    seed: int = Field(1, description="seed of the simulated files; nothing else is random")
+    seed: Seed = Field(1, description="seed of the simulated files; nothing else is random")
     simulate: SimulateTriplets | None = Field(None, description="make the raw files first")

@@ -89,8 +89,8 @@ def read_triplet(triplet: Triplet, shape: tuple[int, int]) -> Float32[np.ndarray
 
     Raises BadFrame when a member is missing, there twice, of another shape or type than expected, truncated or damaged.
     """
-    frames = np.zeros((len(MEMBERS), *shape), np.float32)
-    for place, member in enumerate(MEMBERS):
+    frames = []
+    for member in MEMBERS:
         paths, expected = triplet.files[member], triplet.expected[member]
         if not paths:
             beside = [path.name for path in expected.parent.iterdir() if path.suffix.lower() in SUFFIXES["tiff"] and path.stem != expected.name]
@@ -100,8 +100,8 @@ def read_triplet(triplet: Triplet, shape: tuple[int, int]) -> Float32[np.ndarray
         found = _header(paths[0])
         if found != shape:
             raise BadFrame(Status.corrupt, f"{paths[0]}: the {member} has shape {found}, expected {shape} as most frames of the run")
-        frames[place] = read_tiff(paths[0], [shape])[0]
-    return frames
+        frames.append(read_tiff(paths[0], [shape])[0].astype(np.float32))
+    return np.stack(frames)
 
 
 def time_stamp(triplet: Triplet) -> float:
@@ -111,6 +111,8 @@ def time_stamp(triplet: Triplet) -> float:
 
 def _header(path: Path) -> tuple[int, int]:
     """(row, column) of a file with one grey page. Raises BadFrame for any other."""
+    if not path.is_file():  # a pipe would be waited for
+        raise BadFrame(Status.corrupt, f"{path}: no file, expected a TIFF")
     try:
         with tifffile.TiffFile(path) as tiff:
             page: Any = tiff.pages[0]

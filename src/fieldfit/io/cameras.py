@@ -6,14 +6,12 @@
 Other keys are left alone: reference files also hold `shots`, which tells the truth.
 """
 
-import json
 import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from fieldfit.documents import is_number, read_document
 from fieldfit.geometry.cameras import Camera, Distortion, Glass, Mirror, Vector, reflected
 from fieldfit.types import InputError, nearest
 
@@ -65,13 +63,7 @@ def frame_sizes(path: Path) -> list[tuple[int, int]]:
 def _listed(path: Path, field_m: float = 1.6e-3) -> list[Camera]:
     """The views with their own regions."""
     path = Path(path)
-    try:
-        text = path.read_text()
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, expected a camera description in JSON or YAML") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as a camera description ({error})") from None
+    content = read_document(path, "a camera description in JSON or YAML")
     if isinstance(content, dict) and "cameras" not in content and {"lens", "sensor", "views"} <= set(content):
         content = {"cameras": [_dome(content, path)]}
     listed = content.get("cameras") if isinstance(content, dict) else None
@@ -227,13 +219,9 @@ def _camera(entry: Any, place: int, path: Path) -> Camera:
     return camera
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _numbers(entry: dict[str, Any], key: str, length: int, where: str) -> list[float]:
     value = entry[key]
-    if not isinstance(value, list) or len(value) != length or not all(_number(v) for v in value):
+    if not isinstance(value, list) or len(value) != length or not all(is_number(v) for v in value):
         found = f"{len(value)} values {value!r}" if isinstance(value, list) else repr(value)
         raise InputError(f"{where}: key '{key}' holds {found}, expected {length} numbers")
     return [float(v) for v in value]
@@ -249,8 +237,8 @@ def _unit(entry: dict[str, Any], key: str, where: str) -> Vector:
 
 def _positive(entry: dict[str, Any], key: str, where: str, least: float | None = None, most: float = math.inf) -> float:
     value = entry[key]
-    low = value >= least if least is not None and _number(value) else _number(value) and value > 0
-    if not _number(value) or not low or value > most:
+    low = value >= least if least is not None and is_number(value) else is_number(value) and value > 0
+    if not is_number(value) or not low or value > most:
         bounds = f"a number {'of at least ' + format(least, 'g') if least is not None else 'above 0'}" + (
             f" and at most {most:g}" if most < math.inf else ""
         )

@@ -1,6 +1,5 @@
 """Sensors of an optical detector: a JSON list with channel, kind, centre [cm], normal and radius [cm] of each."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldfit.documents import is_number, read_document
 from fieldfit.types import InputError, nearest
 from fieldfit.units import CM
 
@@ -34,12 +34,7 @@ def read_channels(path: Path) -> Disks:
     Raises InputError naming the channel and the key when the file is no such list.
     """
     path = Path(path)
-    try:
-        found = json.loads(path.read_text())
-    except OSError:
-        raise InputError(f"{path}: no such file, expected a JSON list of sensors") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}), expected a list of sensors") from None
+    found = read_document(path, "a JSON list of sensors")
     if not isinstance(found, list) or not found or not all(isinstance(sensor, dict) for sensor in found):
         raise InputError(f"{path}: expected a JSON list with one object a sensor ({', '.join(KEYS)})")
     rows = sorted((_channel(path, k, sensor) for k, sensor in enumerate(found)), key=lambda row: row[0])
@@ -71,7 +66,7 @@ def _channel(path: Path, place: int, sensor: dict[str, Any]) -> tuple[int, list[
             raise InputError(f"{where}: key '{key}' is missing, expected {', '.join(KEYS)}")
     centre, normal = (_vector(where, key, sensor[key]) for key in ("centre", "normal"))
     radius = sensor["radius"]
-    if not isinstance(radius, (int, float)) or isinstance(radius, bool) or not np.isfinite(radius) or radius <= 0:
+    if not is_number(radius) or radius <= 0:
         raise InputError(f"{where}: radius is {radius!r}, expected a positive number of cm")
     if not any(normal):
         raise InputError(f"{where}: normal is zero, expected the direction in which the sensor looks")
@@ -79,9 +74,6 @@ def _channel(path: Path, place: int, sensor: dict[str, Any]) -> tuple[int, list[
 
 
 def _vector(where: str, key: str, value: Any) -> list[float]:
-    good = (
-        isinstance(value, list) and len(value) == 3 and all(isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in value)
-    )
-    if not good:
+    if not isinstance(value, list) or len(value) != 3 or not all(is_number(v) for v in value):
         raise InputError(f"{where}: {key} is {value!r}, expected three finite numbers")
     return [float(v) for v in value]

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
-from fieldfit.catalogue import check_stored, dataset_in, names_in, open_shot_file
+from fieldfit.hdf5 import LARGEST_TABLE, check_stored, dataset_in, member_in, names_in, opened
 from fieldfit.types import InputError, nearest
 
 DATA, WHITE, DARK, THETA = "exchange/data", "exchange/data_white", "exchange/data_dark", "exchange/theta"
@@ -39,9 +39,7 @@ def read_scan(path: Path, rows: Sequence[int] | None = None) -> Scan:
     and finite; a count is not finite; a row does not exist; a pixel's dark is not below its white, so that no beam reaches it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a Data Exchange file with {DATA}, {WHITE}, {DARK} and {THETA}")
-    with open_shot_file(path) as file:
+    with opened(path, f"a Data Exchange file with {DATA}, {WHITE}, {DARK} and {THETA}") as file:
         found = {name: _dataset(file, name, path) for name in (DATA, WHITE, DARK, THETA)}
         shape = found[DATA].shape
         _check_shapes(path, found)
@@ -51,6 +49,9 @@ def read_scan(path: Path, rows: Sequence[int] | None = None) -> Scan:
                 raise InputError(f"{path}: row {row} of key 'rows' does not exist, expected 0 to {shape[1] - 1}")
         if len(wanted) > MOST_ROWS or not wanted or len(set(wanted)) < len(wanted):
             raise InputError(f"{path}: {len(wanted)} rows are asked for, expected 1 to {MOST_ROWS} different ones: name them by the key 'rows'")
+        taken = sum(8 * found[name].shape[0] * len(wanted) * shape[2] for name in (DATA, WHITE, DARK))
+        if taken > LARGEST_TABLE:
+            raise InputError(f"{path}: {len(wanted)} rows take {taken} bytes, expected {LARGEST_TABLE} at most: name fewer by the key 'rows'")
         counts, white, dark = (np.stack([found[name][:, row].astype(np.float64) for row in wanted], axis=1) for name in (DATA, WHITE, DARK))
         angle = found[THETA][()].astype(np.float64)
         units = found[THETA].attrs.get("units", "degrees")
@@ -75,9 +76,7 @@ def read_scan(path: Path, rows: Sequence[int] | None = None) -> Scan:
 
 def scan_header(path: Path) -> tuple[int, int, int]:
     """(view, row, column) of a scan, its datasets checked as `read_scan` does and none of them read. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a Data Exchange file with {DATA}, {WHITE}, {DARK} and {THETA}")
-    with open_shot_file(path) as file:
+    with opened(path, f"a Data Exchange file with {DATA}, {WHITE}, {DARK} and {THETA}") as file:
         found = {name: _dataset(file, name, path) for name in (DATA, WHITE, DARK, THETA)}
         _check_shapes(path, found)
         views, rows, columns = found[DATA].shape
@@ -87,8 +86,8 @@ def scan_header(path: Path) -> tuple[int, int, int]:
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     found = dataset_in(file, name, path)
     if found is None:
-        group = file.get("exchange", getlink=True)
-        names = names_in(file["exchange"]) if isinstance(group, h5py.HardLink) and isinstance(file["exchange"], h5py.Group) else []
+        group = member_in(file, "exchange", path)
+        names = names_in(group) if isinstance(group, h5py.Group) else []
         told = ", ".join(f"exchange/{known}" for known in names) or ", ".join(names_in(file)) or "nothing"
         others = [f"exchange/{known}" for known in names if f"exchange/{known}" not in (DATA, WHITE, DARK, THETA)]
         close = next((other for other in others if nearest(other, [name])), "")

@@ -119,6 +119,8 @@ def _pixels(unit: Any, where: str, shape: tuple[int, ...]) -> np.ndarray:
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
     """The file's units, read from disk as they are used; whatever astropy finds damaged becomes a BadFrame."""
+    if not path.is_file():  # a pipe would be waited for
+        raise BadFrame(Status.corrupt, f"{path}: view 0: no file, expected a FITS file")
     try:
         with path.open("rb") as stream:
             first = stream.read(len(FIRST_BYTES))

@@ -1,15 +1,17 @@
 """Reader of fringe pictures: npz with `frames` (shot, row, column) in photo-electrons and `pixel_object_m`, the pixel's edge at the cloud."""
 
-import zipfile
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from fieldfit.types import InputError, Status, nearest
+from fieldfit.io.archive import array_of, header_of, keys_of, opened
+from fieldfit.types import InputError, Status
 
 KEYS = ("frames", "pixel_object_m")
+MOST_PIXELS = 1 << 27  # of all pictures together: a gigabyte as floats
 
 
 @dataclass(frozen=True)
@@ -30,25 +32,15 @@ def read_pictures(path: Path) -> Stack:
     Raises InputError naming file and key when the file is no npz, a key is absent, or shapes and types are not as expected.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected an npz with {' and '.join(KEYS)}")
-    try:
-        _check_sizes(path)
-        with np.load(path, allow_pickle=False) as found:
-            if not isinstance(found, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: a single array, expected an npz with {' and '.join(KEYS)}")
-            names = list(found)
-            for key in KEYS:
-                if key not in names:
-                    close = next((nearest(name, [key]) and name for name in names if nearest(name, [key])), "")
-                    hint = f"; is '{close}' meant?" if close else ""
-                    raise InputError(f"{path}: no key '{key}', found {', '.join(sorted(names)) or 'nothing'}{hint}")
-            frames, pixel = found["frames"], found["pixel_object_m"]
-            shots = found["shot"] if "shot" in names else None
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: cannot be read as npz ({error}), expected {' and '.join(KEYS)}") from None
+    expected = " and ".join(KEYS)
+    with opened(path, f"an npz with {expected}") as archive:
+        wanted = [*KEYS, *(key for key in ("shot",) if key in keys_of(archive))]
+        headers = {key: header_of(archive, key, path, expected) for key in wanted}
+        pixels = math.prod(headers["frames"].shape)
+        if pixels > MOST_PIXELS or max(headers[key].size for key in wanted) > 8 * MOST_PIXELS:
+            raise InputError(f"{path}: key 'frames' has shape {headers['frames'].shape}, expected {MOST_PIXELS} pixels at most: several files")
+        found = {key: array_of(archive, key, headers[key], path) for key in wanted}
+    frames, pixel, shots = found["frames"], found["pixel_object_m"], found.get("shot")
     if frames.ndim != 3 or 0 in frames.shape or min(frames.shape[1:]) < 8:
         raise InputError(f"{path}: key 'frames' has shape {frames.shape}, expected (shot, row, column) with at least 8 x 8 pixels")
     if frames.dtype.kind not in "iuf":
@@ -69,34 +61,6 @@ def read_pictures(path: Path) -> Stack:
 
 def pictures_header(path: Path) -> dict[str, tuple[int, ...]]:
     """Shapes of the file's arrays by key, from their headers alone. Raises InputError when it is no npz or a key is absent."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected an npz with {' and '.join(KEYS)}")
-    try:
-        shapes = _check_sizes(path)
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: cannot be read as npz ({error}), expected {' and '.join(KEYS)}") from None
-    for key in KEYS:
-        if key not in shapes:
-            raise InputError(f"{path}: no key '{key}', found {', '.join(sorted(shapes)) or 'nothing'}{nearest(key, shapes)}")
-    return shapes
-
-
-def _check_sizes(path: Path) -> dict[str, tuple[int, ...]]:
-    """What the headers inside the npz promise against what the archive holds, before memory is taken for it; the shapes by key."""
-    shapes = {}
-    with zipfile.ZipFile(path) as archive:
-        for item in archive.infolist():
-            if item.file_size > 1100 * item.compress_size + 4096:  # deflate never shrinks by more than 1032
-                raise InputError(f"{path}: key '{item.filename.removesuffix('.npy')}' claims {item.file_size} bytes from {item.compress_size}")
-            with archive.open(item) as stream:
-                version = np.lib.format.read_magic(stream)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(stream)
-                wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize + stream.tell()
-            shapes[item.filename.removesuffix(".npy")] = shape
-            if wanted != item.file_size:
-                key = item.filename.removesuffix(".npy")
-                raise InputError(f"{path}: key '{key}' of shape {shape} and type {dtype} needs {wanted} bytes, the file holds {item.file_size}")
-    return shapes
+    expected = " and ".join(KEYS)
+    with opened(path, f"an npz with {expected}") as archive:
+        return {key: header_of(archive, key, path, expected).shape for key in [*KEYS, *(key for key in keys_of(archive) if key not in KEYS)]}

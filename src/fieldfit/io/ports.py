@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from fieldfit.types import InputError, Status, nearest
+from fieldfit.hdf5 import check_stored, dataset_in, opened, required, values
+from fieldfit.types import InputError, Status
 
 REQUIRED = ("counts", "time_s", "daq_status", "height_m")
 OPTIONAL = ("cloud_position_m", "relative_intensity", "shot")
@@ -40,22 +41,14 @@ def read_ports(path: Path, weak_share: float) -> Run:
     Raises InputError naming the dataset, what was found and what was expected.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected HDF5 with {', '.join(REQUIRED)}")
-    try:
-        with h5py.File(path, "r") as file:
-            names: list[str] = []
-            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-            for name in REQUIRED:
-                if name not in names:
-                    close = [found for found in names if nearest(found, [name])]
-                    hint = f"; is '{close[0]}' meant?" if close else ""
-                    raise InputError(f"{path}: no dataset '{name}', found {', '.join(sorted(names)) or 'none'}{hint}")
-            _check_shapes(path, file, names)
-            data = {name: np.asarray(file[name][()]) for name in (*REQUIRED, *OPTIONAL) if name in names and name != "counts"}
-            counts = _counts(file["counts"])
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: cannot be read as HDF5 ({error}), expected {', '.join(REQUIRED)}") from None
+    with opened(path, f"HDF5 with {', '.join(REQUIRED)}") as file:
+        found = {name: required(file, name, path, ", ".join(REQUIRED)) for name in REQUIRED}
+        options = {name: dataset_in(file, name, path) for name in OPTIONAL}
+        found |= {name: dataset for name, dataset in options.items() if dataset is not None}
+        _check_shapes(path, found)
+        data = {name: values(dataset, name, path) for name, dataset in found.items() if name != "counts"}
+        check_stored(found["counts"], "counts", path)
+        counts = _counts(found["counts"])
     time = data["time_s"].astype(np.float64)
     if not np.isfinite(time).all() or not (np.diff(time) > 0).all():
         place = int(np.flatnonzero(~(np.diff(time, prepend=-np.inf) > 0))[0])
@@ -95,9 +88,9 @@ def _counts(dataset: h5py.Dataset) -> np.ndarray:
     return out
 
 
-def _check_shapes(path: Path, file: h5py.File, names: list[str]) -> None:
+def _check_shapes(path: Path, found: dict[str, h5py.Dataset]) -> None:
     """Shapes and types from the headers, before anything is read."""
-    shape = file["counts"].shape
+    shape = found["counts"].shape
     if len(shape) != 3 or shape[2] != 2 or shape[1] < 2 or shape[0] < 2:
         raise InputError(f"{path}: dataset 'counts' has shape {shape}, expected (shot, interferometer, 2 ports) with two interferometers or more")
     expected = {
@@ -109,15 +102,8 @@ def _check_shapes(path: Path, file: h5py.File, names: list[str]) -> None:
         "shot": (shape[0],),
         "counts": shape,
     }
-    for name, wanted in expected.items():
-        if name not in names:
-            continue
-        if file[name].shape != wanted:
-            raise InputError(f"{path}: dataset '{name}' has shape {file[name].shape}, expected {wanted} beside counts of shape {shape}")
-        if file[name].dtype.kind not in "iufb":
-            raise InputError(f"{path}: dataset '{name}' has type {file[name].dtype}, expected numbers")
-        stored = file[name].id.get_storage_size()
-        if file[name].nbytes > 1100 * stored:  # deflate never shrinks by more than 1032
-            raise InputError(
-                f"{path}: dataset '{name}' of shape {wanted} needs {file[name].nbytes} bytes, the file stores {stored}: was it cut short?"
-            )
+    for name, dataset in found.items():
+        if dataset.shape != expected[name]:
+            raise InputError(f"{path}: dataset '{name}' has shape {dataset.shape}, expected {expected[name]} beside counts of shape {shape}")
+        if dataset.dtype.kind not in "iufb":
+            raise InputError(f"{path}: dataset '{name}' has type {dataset.dtype}, expected numbers")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fieldfit.contract.coordinates import COORDINATES
 from fieldfit.contract.products import PRODUCTS
 from fieldfit.contract.variable import Variable
+from fieldfit.hdf5 import check_own, dataset_in, member_in, names_in, opened
 from fieldfit.io.whole import whole
 from fieldfit.provenance import attributes, checksum_file, sha256
 from fieldfit.types import InputError, nearest
@@ -93,6 +94,7 @@ def attributes_of(path: Path, expected: str) -> dict[str, Any]:
     """The attributes of a NetCDF file. Raises InputError when it is absent or none; expected: what it should be, in words."""
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected {expected}")
+    _check_own(path, expected)
     try:
         with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
             return dict(found.attrs)
@@ -108,6 +110,7 @@ def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None)
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a {kind} product")
+    _check_own(path, f"a {kind} product")
     try:
         dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False, chunks=chunks)
         if chunks is None:
@@ -130,19 +133,22 @@ def read_columns(path: Path, kind: str, names: Iterable[str]) -> tuple[dict[str,
     For the few numbers a shot in thousands of files of large arrays: h5py opens one 50 times faster than xarray.
     Raises InputError as `open_product` does.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            attrs = {name: value for name, value in file.attrs.items() if not name.startswith("_")}
-            found = attrs.get("product")
-            if found != kind:
-                raise InputError(f"{path}: is a product of kind {found!r}, expected {kind!r}{nearest(str(found), PRODUCTS)}")
-            return {
-                name: np.asarray(file[name].asstr()[()] if file[name].dtype.kind == "O" else file[name][()]) for name in names if name in file
-            }, attrs
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, expected a {kind} product") from None
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be read as NetCDF ({error}), expected a {kind} product") from None
+    with opened(path, f"a {kind} product", form="NetCDF") as file:
+        attrs = {name: value for name, value in file.attrs.items() if not name.startswith("_")}
+        found = attrs.get("product")
+        if found != kind:
+            raise InputError(f"{path}: is a product of kind {found!r}, expected {kind!r}{nearest(str(found), PRODUCTS)}")
+        columns = {name: dataset for name in names if (dataset := dataset_in(file, name, path)) is not None}
+        return {name: np.asarray(held.asstr()[()] if held.dtype.kind == "O" else held[()]) for name, held in columns.items()}, attrs
+
+
+def _check_own(path: Path, expected: str) -> None:
+    """Raise InputError for a product whose variables lie in another file, or need a plugin: NetCDF would follow there."""
+    with opened(path, expected, form="NetCDF") as file:
+        for name in names_in(file):
+            found = member_in(file, name, path)
+            if isinstance(found, h5py.Dataset):
+                check_own(found, name, path)
 
 
 def numbered(dataset: xr.Dataset) -> xr.Dataset:

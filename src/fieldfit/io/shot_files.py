@@ -13,7 +13,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fieldfit.catalogue import LARGEST_CHUNK, LARGEST_EXPANSION, Place, column, dataset_in, names_in, open_shot_file
+from fieldfit.catalogue import Place, column, open_shot_file
+from fieldfit.hdf5 import LARGEST_CHUNK, LARGEST_EXPANSION, dataset_in, names_in
 from fieldfit.io.clock import seconds_of
 from fieldfit.io.exposure import BadFrame, check_view
 from fieldfit.types import InputError, Status

@@ -20,13 +20,13 @@ def read_stl(path: Path) -> NDArray[np.float64]:
     no numbers.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a mesh in a binary STL")
     try:
         size = path.stat().st_size
         if not HEADER < size <= MOST_BYTES:
             raise InputError(f"{path}: {size} bytes, expected a binary STL of {HEADER + TRIANGLE.itemsize} bytes to {MOST_BYTES // 1024**2} MiB")
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, expected a mesh in a binary STL") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     number = int.from_bytes(content[80:HEADER], "little")

@@ -19,6 +19,7 @@ from fieldfit.geometry.cameras import Camera
 from fieldfit.types import InputError, nearest
 
 COLUMNS = ("view", "x_m", "y_m", "z_m", "row", "column", "std_px")
+LARGEST = 1 << 24  # bytes
 FEWEST = 4  # points a view
 
 
@@ -38,10 +39,12 @@ def read_target(path: Path, cameras: Sequence[Camera]) -> list[Sightings]:
     Raises InputError naming file, line and column where one is absent, unknown, no number or out of range, and a view with fewer than FEWEST.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a CSV file with the columns {', '.join(COLUMNS)}")
     try:
-        rows = list(csv.reader(path.read_text().splitlines()))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, expected a CSV file with the columns {', '.join(COLUMNS)}") from None
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{path}: {path.stat().st_size} bytes, expected a CSV file of {LARGEST} bytes at most")
+        rows = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error})") from None
     header = [name.strip() for name in rows[0]] if rows else []

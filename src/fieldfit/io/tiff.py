@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from fieldfit.catalogue import LARGEST_EXPANSION
+from fieldfit.documents import is_number
+from fieldfit.hdf5 import LARGEST_EXPANSION
 from fieldfit.io.clock import seconds_of
 from fieldfit.io.exposure import BadFrame, check_view, stacked, told
 from fieldfit.paths import SUFFIXES, check_link
@@ -65,7 +66,7 @@ def tiff_time(path: Path) -> float:
         described = None
     if isinstance(described, dict) and "time_s" in described:
         time = described["time_s"]
-        if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
+        if not is_number(time):
             raise BadFrame(Status.mistimed, f"{file}: time_s of the image description is {time!r}, expected seconds")
         return float(time)
     if date is None:
@@ -157,6 +158,8 @@ def _twelve_bits(tiff: tifffile.TiffFile, page: Any) -> np.ndarray:
 
 
 def _open(path: Path, view: int) -> tifffile.TiffFile:
+    if not path.is_file():  # a pipe would be waited for
+        raise BadFrame(Status.corrupt, f"{path}: view {view}: no file, expected a TIFF")
     try:
         return tifffile.TiffFile(path)
     except Exception as error:

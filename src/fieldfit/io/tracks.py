@@ -7,12 +7,12 @@ drift; `saturation_pe`, the reading of each channel that is its ceiling, NaN whe
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldfit.hdf5 import dataset_in, numbers, opened, required
 from fieldfit.io.optical.box import Box
-from fieldfit.types import InputError, nearest
+from fieldfit.types import InputError
 from fieldfit.units import CM
 
 SHAPES = {"point_cm": "(point, 3)", "point_offset": "(track + 1)", "point_photons": "(point)", "pe_measured": "(track, channel)"}
@@ -44,21 +44,12 @@ def read_tracks(path: Path, channels: int, box: Box) -> Tracks:
     a value is not finite, photons are negative, a run is no whole number, a ceiling not positive, or a point lies outside the box.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected measured tracks (HDF5)")
-    try:
-        with h5py.File(path, "r") as file:
-            names = [*SHAPES, *(name for name in OPTIONAL if name in file)]
-            for name in names:
-                if name not in file or not isinstance(file[name], h5py.Dataset):
-                    raise InputError(f"{path}: dataset '{name}' is missing, expected {', '.join(SHAPES)}{nearest(name, list(file))}")
-                if file[name].dtype.kind not in "iuf":
-                    raise InputError(f"{path}: dataset '{name}' holds {file[name].dtype}, expected numbers")
-            found = {name: np.asarray(file[name][()]) for name in names}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as HDF5 ({error}), expected measured tracks") from None
+    with opened(path, "measured tracks (HDF5)") as file:
+        found = {name: numbers(required(file, name, path, ", ".join(SHAPES)), name, path) for name in SHAPES}
+        options = {name: dataset_in(file, name, path) for name in OPTIONAL}
+        found |= {name: numbers(dataset, name, path) for name, dataset in options.items() if dataset is not None}
     point, photons, measured = (np.asarray(found[name], np.float64) for name in ("point_cm", "point_photons", "pe_measured"))
-    offset = found["point_offset"].astype(np.int64)
+    offset = found["point_offset"].astype(np.int64) if found["point_offset"].dtype.kind in "iu" else found["point_offset"]
     _check_shapes(path, point, photons, measured, offset, channels)
     run, ceiling = _checked_options(path, found.get("run"), found.get("saturation_pe"), *measured.shape)
     _check_offsets(path, offset, len(point))

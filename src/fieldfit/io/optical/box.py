@@ -11,6 +11,8 @@ from fieldfit.config.dune import Geometry
 from fieldfit.types import InputError
 from fieldfit.units import CM
 
+MOST_VOXELS = 10**10  # far beyond any library
+
 
 @dataclass(frozen=True)
 class Box:
@@ -50,6 +52,8 @@ def given_box(geometry: Geometry) -> Box:
     box = box_between(geometry.min_cm, geometry.max_cm, geometry.divisions, CM)
     if any(n < 1 for n in box.divisions) or any(b <= a for a, b in zip(box.lower, box.upper, strict=True)):
         raise InputError(f"key 'geometry' is min_cm {geometry.min_cm}, max_cm {geometry.max_cm}, divisions {geometry.divisions}: expected a box")
+    if box.voxels > MOST_VOXELS:
+        raise InputError(f"key 'geometry' has divisions {geometry.divisions}, {box.voxels} voxels: expected {MOST_VOXELS} at most")
     return box
 
 

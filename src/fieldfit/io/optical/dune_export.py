@@ -145,7 +145,7 @@ def _inside_told(file: Any, name: str, trees: list[str], box: Box, path: Path) -
     if name not in trees:
         return ["the tree tDimensions is missing: whether the voxels lie in the TPCs is not known"]
     try:
-        corners = np.asarray(file[name]["dimension"].array(library="np"), np.float64)
+        corners = np.asarray(file[name]["dimension"].array(library="np", entry_stop=2), np.float64)
     except Exception as error:
         raise InputError(f"{path}: tree {name} cannot be read ({told(error)}), expected corners in a branch dimension[3]") from None
     if corners.ndim != 2 or corners.shape[0] < 2 or corners.shape[1] != 3:

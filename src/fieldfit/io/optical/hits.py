@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldfit.config.dune import Geometry
+from fieldfit.hdf5 import LARGEST_TABLE, check_stored, dataset_in, member_in, names_in, opened, required
 from fieldfit.io.optical.box import Box, given_box
-from fieldfit.io.optical.photonlib_h5 import opened_h5
 from fieldfit.io.optical.source import ROWS, Rows, Source, rows_of_slab
 from fieldfit.types import InputError, nearest
 from fieldfit.units import CM
@@ -52,17 +52,20 @@ def open_hits(path: Path, channels: int | None, geometry: Geometry | None) -> So
     if geometry is None:
         raise InputError(f"{path}: hits have no voxels of their own; expected the key geometry: {{min_cm, max_cm, divisions}}")
     box = given_box(geometry)
-    with opened_h5(path, EXPECTED) as file:
-        name = next((name for name in SEGMENTS if isinstance(file.get(name), h5py.Dataset)), None)
-        if name is None or "light_dat" not in file:
-            found = ", ".join(list(file)[:12]) or "none"
-            hint = nearest("segments" if name is None else "light_dat", list(file))
-            raise InputError(f"{path}: datasets found: {found}, expected segments and light_dat{hint}")
-        place, photons, number, notes = _segments(file[name], box, path)
-        modules = _modules(file, place, photons, number, path)
+    with opened(path, EXPECTED) as file:
+        segments = next((found for name in SEGMENTS if (found := dataset_in(file, name, path)) is not None), None)
+        light = member_in(file, "light_dat", path)
+        if segments is None or light is None:
+            names = names_in(file)
+            hint = nearest("segments" if segments is None else "light_dat", names)
+            raise InputError(f"{path}: datasets found: {', '.join(names[:12]) or 'none'}, expected segments and light_dat{hint}")
+        place, photons, number, notes = _segments(segments, box, path)
+        modules = _modules(file, light, place, photons, number, path)
     count = modules[-1].first + modules[-1].channels
     if channels is not None and count != channels:
         raise InputError(f"{path}: light_dat has {count} channels, the channel file has {channels} sensors; expected the same number")
+    if box.voxels > LARGEST_TABLE // 8:
+        raise InputError(f"{path}: key 'geometry' has {box.voxels} voxels, expected {LARGEST_TABLE // 8} at most for hits")
     made = np.zeros(box.voxels)
     np.add.at(made, place[place >= 0], photons[place >= 0])
     if not made.any():
@@ -95,6 +98,13 @@ def _segments(dataset: Any, box: Box, path: Path) -> tuple[NDArray[np.int64], ND
             raise InputError(f"{path}: {dataset.name} has no {name} (found: {', '.join(names)}), expected {', '.join(FIELDS)}{nearest(name, names)}")
     if not len(dataset):
         raise InputError(f"{path}: {dataset.name} has no rows, expected deposits")
+    number = ("segment_id",) if "segment_id" in names else ()
+    for name in (*FIELDS, *number):
+        if dataset.dtype[name].kind not in ("iu" if name in number else "iuf"):
+            raise InputError(f"{path}: {name} of {dataset.name} has type {dataset.dtype[name]}, expected numbers")
+    check_stored(dataset, dataset.name, path)
+    if 8 * len(dataset) > LARGEST_TABLE:
+        raise InputError(f"{path}: {dataset.name} has {len(dataset)} rows, expected {LARGEST_TABLE // 8} at most")
     point = np.stack([np.asarray(dataset[name], np.float64) for name in "xyz"], 1) * CM
     photons = np.asarray(dataset["n_photons"], np.float64)
     wrong = ~(np.isfinite(point).all(1) & np.isfinite(photons) & (photons >= 0))
@@ -113,25 +123,31 @@ def _segments(dataset: Any, box: Box, path: Path) -> tuple[NDArray[np.int64], ND
         notes.append(f"{int((~inside).sum())} of {len(inside)} segments lie outside the box; left out")
     if not dataset.attrs.get("zbeam", False):
         notes.append(f"{dataset.name.strip('/')} has no attribute zbeam: x, y, z are taken as they are")
-    return place, photons, np.asarray(dataset["segment_id"]) if "segment_id" in names else None, notes
+    return place, photons, np.asarray(dataset["segment_id"]) if number else None, notes
 
 
-def _modules(file: Any, place: NDArray[np.int64], photons: NDArray[np.float64], number: NDArray[Any] | None, path: Path) -> list[_Module]:
-    """The datasets of detected light, their rows matched with the segments."""
-    group = file["light_dat"]
+def _modules(
+    file: h5py.File, group: Any, place: NDArray[np.int64], photons: NDArray[np.float64], number: NDArray[Any] | None, path: Path
+) -> list[_Module]:
+    """The datasets of detected light, their rows matched with the segments. group: `light_dat`."""
     if isinstance(group, h5py.Dataset):
         names = ["light_dat"]
     else:
-        single = [name for name in group if name == "light_dat_allmodules"]
-        found = {int(m.group(1)): name for name in group if (m := re.fullmatch(r"light_dat_module(\d+)", name))}
+        there = names_in(group) if isinstance(group, h5py.Group) else []
+        single = [name for name in there if name == "light_dat_allmodules"]
+        found = {int(m.group(1)): name for name in there if (m := re.fullmatch(r"light_dat_module(\d+)", name))}
         names = [f"light_dat/{name}" for name in (single or [found[k] for k in sorted(found)])]
         if not names:
-            raise InputError(f"{path}: light_dat has {', '.join(group) or 'nothing'}, expected light_dat_allmodules or light_dat_module{{k}}")
+            raise InputError(f"{path}: light_dat has {', '.join(there) or 'nothing'}, expected light_dat_allmodules or light_dat_module{{k}}")
     modules: list[_Module] = []
     for name in names:
-        dataset = file[name]
+        dataset = required(file, name, path, EXPECTED)
         if dataset.ndim != 2 or DETECTED not in (dataset.dtype.names or ()):
             raise InputError(f"{path}: {name} has shape {dataset.shape} of {dataset.dtype}, expected (segment, channel) records with {DETECTED}")
+        kinds = {field: dataset.dtype[field].kind for field in (DETECTED, "segment_id") if field in dataset.dtype.names}
+        if kinds[DETECTED] not in "iuf" or kinds.get("segment_id", "i") not in "iu":
+            raise InputError(f"{path}: {name} has records of {dataset.dtype}, expected numbers in {', '.join(kinds)}")
+        check_stored(dataset, name, path)
         if number is not None and "segment_id" in dataset.dtype.names and len(dataset):
             wanted = np.asarray(dataset[:, 0]["segment_id"])
             order = np.argsort(number, kind="stable")
@@ -159,9 +175,9 @@ def _made(module: _Module, box: Box) -> NDArray[np.float64]:
 def _rows(path: Path, modules: list[_Module], box: Box) -> Iterator[Rows]:
     """Ratios, some channels at a time; voxels in which nothing was made are left out."""
     at_once = max(1, TABLE_VALUES // box.voxels)
-    with opened_h5(path, EXPECTED) as file:
+    with opened(path, EXPECTED) as file:
         for module in modules:
-            made = _made(module, box)
+            light, made = required(file, module.name, path, EXPECTED), _made(module, box)
             lit = np.flatnonzero(made)
             for first in range(0, module.channels, at_once):
                 count = min(at_once, module.channels - first)
@@ -170,7 +186,7 @@ def _rows(path: Path, modules: list[_Module], box: Box) -> Iterator[Rows]:
                 for begin in range(0, len(module.voxel), step):
                     voxel = module.voxel[begin : begin + step]
                     inside = voxel >= 0
-                    part = file[module.name][begin : begin + step, first : first + count][DETECTED]
+                    part = light[begin : begin + step, first : first + count][DETECTED]
                     np.add.at(detected, voxel[inside], part[inside].astype(np.float64))
                 slab = max(1, ROWS // count)
                 for begin in range(0, len(lit), slab):

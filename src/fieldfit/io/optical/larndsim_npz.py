@@ -11,33 +11,22 @@ and reordered their channels): key `y_order`.
 """
 
 import math
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from fieldfit.config.dune import Geometry
+from fieldfit.io.archive import SUFFIX, Header, header_of, opened, skipped_header
 from fieldfit.io.optical.box import given_box
 from fieldfit.io.optical.source import ROWS, Rows, Source, rows_of_slab
-from fieldfit.io.optical.trees import told
 from fieldfit.types import InputError, nearest
 
 EXPECTED = "a larnd-sim look-up table (npz)"
-MEMBER = "arr.npy"
+KEY = "arr"
+LARGEST_RECORD = 2**16  # bytes of one: some thousand times in time_dist
 RECORD_BYTES = 16 * 2**20  # read at a time
-
-
-@dataclass(frozen=True)
-class _Array:
-    """The header of `arr`: shape, records, order in the file, and where the records begin."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    fortran: bool
 
 
 def open_larndsim_npz(path: Path, channels: int | None, geometry: Geometry | None, y_falls: bool) -> Source:
@@ -80,11 +69,11 @@ def open_larndsim_npz(path: Path, channels: int | None, geometry: Geometry | Non
     )
 
 
-def _rows(path: Path, array: _Array, columns: tuple[str, ...]) -> Iterator[Rows]:
+def _rows(path: Path, array: Header, columns: tuple[str, ...]) -> Iterator[Rows]:
     voxels, channels = math.prod(array.shape[:3]), array.shape[3]
     at_once = max(1, min(ROWS, RECORD_BYTES // array.dtype.itemsize))
-    with _opened(path) as archive, archive.open(MEMBER) as file:
-        _read_header(file, path)
+    with opened(path, EXPECTED) as archive, archive.open(f"{KEY}{SUFFIX}") as file:
+        skipped_header(file, KEY, path)
         if array.fortran:  # a channel after the other
             for channel in range(channels):
                 for first in range(0, voxels, at_once):
@@ -98,51 +87,21 @@ def _rows(path: Path, array: _Array, columns: tuple[str, ...]) -> Iterator[Rows]
 
 
 def _records(file: IO[bytes], dtype: np.dtype, count: int, path: Path) -> Any:
-    try:
-        data = file.read(count * dtype.itemsize)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: arr cannot be read ({told(error)}), expected a whole file") from None
-    except Exception as error:  # zlib.error has no public base class of its own
-        raise InputError(f"{path}: arr cannot be unpacked ({told(error)}), expected a whole file") from None
+    data = file.read(count * dtype.itemsize)
     if len(data) != count * dtype.itemsize:
         raise InputError(f"{path}: arr ends early, expected a whole file")
     return np.frombuffer(data, dtype)
 
 
-def _header(path: Path) -> _Array:
-    with _opened(path) as archive:
-        names = archive.namelist()
-        if MEMBER not in names:
-            keys = [name.removesuffix(".npy") for name in names]
-            raise InputError(f"{path}: no key arr (keys found: {', '.join(keys[:12]) or 'none'}), expected {EXPECTED}{nearest('arr', keys)}")
-        with archive.open(MEMBER) as file:
-            array = _read_header(file, path)
-            begin = file.tell()
-        held = archive.getinfo(MEMBER).file_size - begin
-    needed = math.prod(array.shape) * array.dtype.itemsize
-    if held != needed:
-        raise InputError(f"{path}: arr is {list(array.shape)} records of {array.dtype.itemsize} bytes in its header, {needed} bytes, and has {held}")
-    return array
-
-
-def _read_header(file: IO[bytes], path: Path) -> _Array:
-    try:
-        version = npy.read_magic(file)
-        shape, fortran, dtype = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
-    except Exception as error:
-        raise InputError(f"{path}: arr has no NumPy header ({told(error)}), expected {EXPECTED}") from None
-    if dtype.hasobject or dtype.names is None or "vis" not in dtype.names or dtype["vis"].kind != "f" or dtype["vis"].shape:
+def _header(path: Path) -> Header:
+    with opened(path, EXPECTED) as archive:
+        header = header_of(archive, KEY, path, EXPECTED)
+    dtype = header.dtype
+    if dtype.names is None or "vis" not in dtype.names or dtype["vis"].kind != "f" or dtype["vis"].shape:
         found = f"records of {', '.join(dtype.names)}" if dtype.names else str(dtype)
         raise InputError(f"{path}: arr holds {found}, expected records of vis (real), t0, time_dist{nearest('vis', dtype.names or ())}")
-    if len(shape) != 4 or not all(shape):
-        raise InputError(f"{path}: arr has shape {shape}, expected (nx, ny, nz, channel)")
-    return _Array(tuple(int(n) for n in shape), dtype, bool(fortran))
-
-
-def _opened(path: Path) -> zipfile.ZipFile:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected {EXPECTED}")
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{path}: cannot be read as an npz archive ({told(error)}), expected {EXPECTED}") from None
+    if dtype.itemsize > LARGEST_RECORD:
+        raise InputError(f"{path}: arr has records of {dtype.itemsize} bytes, expected {LARGEST_RECORD} at most")
+    if len(header.shape) != 4 or not all(header.shape):
+        raise InputError(f"{path}: arr has shape {header.shape}, expected (nx, ny, nz, channel)")
+    return header

@@ -1,13 +1,13 @@
 """One way into every format of an optical library, and what a file is that is none of them."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import uproot
 
+from fieldfit import hdf5
 from fieldfit.config.dune import Library, LibraryFormat
+from fieldfit.io import archive
 from fieldfit.io.optical.arcube_lut import VECTOR_CLASS, VECTORS, open_arcube_lut
 from fieldfit.io.optical.dune_export import open_dune_export
 from fieldfit.io.optical.hits import open_hits
@@ -108,10 +108,10 @@ def _root(path: Path) -> Found:
 
 def _hdf5(path: Path) -> Found:
     try:
-        with h5py.File(path) as file:
-            keys: list[str] = list(file)
-    except OSError as error:
-        return Found("HDF5", None, f"an HDF5 file that cannot be read ({told(error)})")
+        with hdf5.opened(path, "a library") as file:
+            keys = hdf5.names_in(file)
+    except InputError as error:
+        return Found("HDF5", None, f"an HDF5 file that cannot be read ({told(error).removeprefix(f'{path}: ')})")
     if {"numvox", "vis"} <= set(keys):
         return Found("HDF5", "photonlib_h5", "a photonlib h5 (numvox, vis)")
     if "light_dat" in keys and {"segments", "tracks"} & set(keys):
@@ -121,10 +121,10 @@ def _hdf5(path: Path) -> Found:
 
 def _npz(path: Path) -> Found:
     try:
-        with zipfile.ZipFile(path) as archive:
-            keys = [name.removesuffix(".npy") for name in archive.namelist()]
-    except (zipfile.BadZipFile, OSError) as error:
-        return Found("npz", None, f"a zip archive that cannot be read ({told(error)})")
+        with archive.opened(path, "a library") as file:
+            keys = archive.keys_of(file)
+    except InputError as error:
+        return Found("npz", None, f"a zip archive that cannot be read ({told(error).removeprefix(f'{path}: ')})")
     if "arr" in keys:
         return Found("npz", "larndsim_npz", "a larnd-sim look-up table (key arr)")
     return Found("npz", None, f"a zip archive without a library (keys: {', '.join(keys[:LISTED]) or 'none'})")

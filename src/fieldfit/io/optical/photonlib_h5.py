@@ -7,15 +7,14 @@ beside it, it is not.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 
 from fieldfit.config.dune import Geometry
+from fieldfit.hdf5 import check_stored, dataset_in, numbers, opened, required
 from fieldfit.io.optical.box import box_between, given_box, same_box
 from fieldfit.io.optical.source import ROWS, Rows, Source, rows_of_slab
-from fieldfit.types import InputError, nearest
+from fieldfit.types import InputError
 from fieldfit.units import CM
 
 EXPECTED = "a photonlib library (HDF5)"
@@ -24,21 +23,21 @@ DATASETS = ("numvox", "min", "max", "vis")
 
 def open_photonlib_h5(path: Path, channels: int | None, geometry: Geometry | None) -> Source:
     """A photonlib library. Raises InputError when the file is none, a dataset is missing or of another shape, or the config contradicts it."""
-    with opened_h5(path, EXPECTED) as file:
-        for name in DATASETS:
-            if not isinstance(file.get(name), h5py.Dataset):
-                raise InputError(
-                    f"{path}: dataset '{name}' is missing (found: {', '.join(list(file)[:12]) or 'none'}), expected {', '.join(DATASETS)}"
-                    f"{nearest(name, [key for key in file if key not in DATASETS])}"
-                )
+    with opened(path, EXPECTED) as file:
+        found = {name: required(file, name, path, ", ".join(DATASETS)) for name in DATASETS}
         corners = {}
         for name in ("numvox", "min", "max"):
-            corners[name] = np.asarray(file[name][()])
-            if corners[name].shape != (3,) or corners[name].dtype.kind not in "iuf" or not np.isfinite(corners[name]).all():
+            if found[name].shape != (3,):
+                raise InputError(f"{path}: {name} has shape {found[name].shape}, expected three numbers")
+            corners[name] = numbers(found[name], name, path)
+            if not np.isfinite(corners[name]).all():
                 raise InputError(f"{path}: {name} is {corners[name].tolist()}, expected three numbers")
-        vis = file["vis"]
-        shape, kind, eff = vis.shape, vis.dtype, np.asarray(file["eff"][()]).tolist() if "eff" in file else None
+        vis, factor = found["vis"], dataset_in(file, "eff", path)
+        if factor is not None and factor.size != 1:
+            raise InputError(f"{path}: eff has shape {factor.shape}, expected one number")
+        shape, kind, eff = vis.shape, vis.dtype, None if factor is None else numbers(factor, "eff", path).tolist()
         width = vis.chunks[0] if vis.chunks else 1
+        check_stored(vis, "vis", path)
     divisions = corners["numvox"]
     if (divisions < 1).any() or (divisions != np.round(divisions)).any():
         raise InputError(f"{path}: numvox is {divisions.tolist()}, expected whole numbers of at least 1")
@@ -72,24 +71,11 @@ def open_photonlib_h5(path: Path, channels: int | None, geometry: Geometry | Non
 
 
 def _rows(path: Path, slab: int) -> Iterator[Rows]:
-    with opened_h5(path, EXPECTED) as file:
-        vis = file["vis"]
+    with opened(path, EXPECTED) as file:
+        vis = required(file, "vis", path, ", ".join(DATASETS))
         for first in range(0, len(vis), slab):
-            try:
-                values = vis[first : first + slab]
-            except OSError as error:
-                raise InputError(f"{path}: vis cannot be read from row {first} on ({error}), expected a whole file") from None
+            values = vis[first : first + slab]
             some = max(1, ROWS // values.shape[1])
             for begin in range(0, len(values), some):
                 part = values[begin : begin + some]
                 yield rows_of_slab(np.arange(first + begin, first + begin + len(part)), 0, (part,))
-
-
-def opened_h5(path: Path, expected: str) -> Any:
-    """The open HDF5 file. Raises InputError when it is none."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected {expected}")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as HDF5 ({error}), expected {expected}") from None

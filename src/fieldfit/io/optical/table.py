@@ -71,7 +71,7 @@ def fill_table(source: Source, quality: Quality, scratch: Path | None, most_byte
     Raises InputError for what the policies call an error, always with the file, the first row by name, what was found and expected.
     """
     cells = source.channels * source.box.voxels
-    if source.absent == "zero" and cells > LARGE and cells > EMPTY_LIMIT * source.rows:
+    if cells > LARGE and cells > EMPTY_LIMIT * source.rows:
         raise InputError(
             f"{source.path}: {source.box.voxels} voxels of {source.channels} channels in the header for {source.rows} rows, expected more rows"
         )

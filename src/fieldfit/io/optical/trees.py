@@ -30,7 +30,7 @@ class Tree:
 
 @contextmanager
 def opened(path: Path, expected: str) -> Iterator[Any]:
-    """The ROOT file at `path`. Raises InputError when it is none."""
+    """The ROOT file at `path`. Raises InputError when it is none, and for what uproot finds damaged while it is open."""
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected {expected}")
     try:
@@ -41,7 +41,12 @@ def opened(path: Path, expected: str) -> Iterator[Any]:
         promised, held = int(file.file.fEND), path.stat().st_size
         if held < promised:  # what is left may look whole: the tree of small files comes first
             raise InputError(f"{path}: is cut off, it has {held} of the {promised} bytes that its header promises; expected a whole file")
-        yield file
+        try:
+            yield file
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # of a damaged one, whatever is looked at in it
+            raise InputError(f"{path}: cannot be read as ROOT ({told(error)}), expected {expected}") from None
 
 
 def trees_of(file: Any) -> list[str]:
