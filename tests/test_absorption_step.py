@@ -198,7 +198,7 @@ def test_the_plan_knows_the_product_and_reruns_for_a_new_frame(run):
     def plan():
         return Plan(load_config({"magis": {"a": {"format": "absorption", "raw": str(run)}}}))
 
-    assert plan().everything() == ["results/magis/a/optical_density.nc"]
+    assert plan().everything() == ["results/magis/a/optical_density.nc", "results/report.html"]
     before = plan().digest("a")
     assert before == plan().digest("a")
     shutil.copy(run / "Image_simulated_0001.tiff", run / "Image_simulated_0009.tiff")

@@ -85,9 +85,19 @@ def test_too_few_pages_are_a_missing_view(raw: Path) -> None:
     assert "view 1: 1 pages, expected 2" in block.reasons[0]
 
 
-def test_a_block_of_bad_shots_is_refused_with_every_reason(raw: Path) -> None:
-    with pytest.raises(InputError, match=r"none of the 2 shots(.|\n)*shot 8 is missing(.|\n)*shot 9 is missing"):
-        read_block(raw, [8, 9], SIZES)
+def test_a_block_without_a_good_shot_is_one_like_any_other(raw: Path) -> None:
+    """It must not stop the night; its shots have no times, since nothing tells whether the run has stamps."""
+    block = read_block(raw, [8, 9], SIZES)
+    assert block.status.tolist() == [Status.missing, Status.missing]
+    assert [reason.split(":")[0] for reason in block.reasons] == ["shot 8 is missing", "shot 9 is missing"]
+    assert np.isnan(block.time).all()
+
+
+def test_a_run_without_a_good_shot_is_refused_with_every_reason(tmp_path: Path) -> None:
+    for shot in (8, 9):
+        (tmp_path / f"shot{shot}.tif").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"none of the 2 shots(.|\n)*shot 8 is corrupt(.|\n)*shot 9 is corrupt"):
+        read_block(tmp_path, [8, 9], SIZES)
 
 
 def camera(name: str) -> Camera:

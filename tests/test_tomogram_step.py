@@ -121,7 +121,7 @@ def test_keys_are_checked_by_name() -> None:
     ):
         with pytest.raises(InputError, match=message):
             load_config({"gallery": {"tooth": scan | changes}})
-    assert Plan(load_config({"gallery": {"tooth": scan}})).everything() == ["results/gallery/tooth/tomogram.nc"]
+    assert Plan(load_config({"gallery": {"tooth": scan}})).everything() == ["results/gallery/tooth/tomogram.nc", "results/report.html"]
 
 
 @pytest.mark.slow
