@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fieldfit.config.load import ENTRY_MODELS, load_config, load_entry
@@ -101,13 +101,13 @@ def test_every_key_answers_an_odd_value(value: Any) -> None:
         check(place, value)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(PLACES), values)
 def test_any_value_is_taken_or_refused_by_its_key(place: Place, value: Any) -> None:
     check(place, value)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(values, st.dictionaries(st.sampled_from(["magis", "dune", "design", "gallery", "night", "magi"]), values, max_size=3)))
 def test_any_mapping_is_taken_or_refused(mapping: Any) -> None:
     told = ""

@@ -110,6 +110,8 @@ def snakemake(
         write_sightings(folder / "target.csv")
         arguments = (*arguments, "--configfile", "config.yaml")
     environment = os.environ | ({"PYTHONPATH": str(package)} if package else {})
+    if "--profile" not in arguments:
+        environment["PATH"] = f"{CHECKOUT / 'tests/workflow/no_slurm'}:{environment['PATH']}"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(folder), "--cores", "2", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
 
