@@ -235,6 +235,8 @@ MAGIS: dict[str, dict[str, Variable]] = {
         "offset": number("pair", "rad", "static differential phase"),
         "offset_std": number("pair", "rad", "standard deviation of offset"),
         "contrast": number("shot interferometer", "1", "fringe contrast, slowly varying"),
+        "atom_number": maybe("shot", "1", "atoms in both ports, mean over the interferometers"),
+        "position": maybe("shot axis", "m", "place of the cloud by the file's auxiliary channel"),
         "coupling_value": number("pair coupling", "rad", "phase for one standard deviation of the auxiliary quantity"),
         "coupling_std": number("pair coupling", "rad", "standard deviation of coupling_value"),
         "chi2_reduced": number("pair", "1", "chi-square of the corrected series per degree of freedom"),

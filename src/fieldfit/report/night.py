@@ -161,7 +161,7 @@ def _noise(product: xr.Dataset) -> list[Picture]:
             middle = np.angle(np.mean(np.exp(1j * phase[np.isfinite(phase)])))
             near = np.angle(np.exp(1j * (phase - middle)))
             found.append(_allan("Noise of the phase", time, near[:, None] * MRAD, product.phase_std.values[good, None] * MRAD, "mrad", [""]))
-    if "position" in product:
+    if "position_std" in product:
         values, errors = product.position.values[good] * UM, product.position_std.values[good] * UM
         found.append(_allan("Noise of the position", time, values, errors, "um", AXES[: values.shape[1]]))
     return found

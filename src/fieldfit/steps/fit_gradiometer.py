@@ -40,10 +40,11 @@ def fit_gradiometer(raw: Path, output: Path, entry: Ports) -> None:
         raise InputError(f"{raw}: {int(good.sum())} usable shots of {len(good)}, expected at least {FEWEST}")
     names, auxiliary = _auxiliary(run, good)
     counts, time, status, shots, height = run.counts[good], run.time, run.status, run.shots, run.height
+    clouds = _clouds(run, good)
     del run  # what the file holds of the usable shots is in memory once
     found = fit_run(counts, time[good], np.flatnonzero(good) / (len(good) - 1), auxiliary, device_of(entry.device))
     series, longest = PortSeries(found, time, good, auxiliary), _longest(found, height)
-    values: dict[str, np.ndarray | da.Array] = {"status": status, "time": time}
+    values: dict[str, np.ndarray | da.Array] = {"status": status, "time": time, **clouds}
     values |= _static(found, names) | _series(series) | _sines(series) | _noise(series)
     rows = budget(_measured(series, longest, names))
     values |= {f"budget_{key}": np.array([getattr(row, key) for row in rows]) for key in ("value", "std", "target", "status")}
@@ -51,7 +52,7 @@ def fit_gradiometer(raw: Path, output: Path, entry: Ports) -> None:
     dataset = product(
         "gradiometer",
         values,
-        {"shot": shots, "coupling": list(COUPLINGS), "budget": [row.name for row in rows]},
+        {"shot": shots, "axis": ["x", "y"], "coupling": list(COUPLINGS), "budget": [row.name for row in rows]},
         sign="the pair with the largest separation lies in (0, pi); two ports do not tell the overall sign",
         signals=_signals(found),
         contrast_knots=str(found.knots),
@@ -64,6 +65,16 @@ def fit_gradiometer(raw: Path, output: Path, entry: Ports) -> None:
         write_product(
             dataset, Path(output), [Path(raw)], entry.model_dump(mode="json"), "Differential phases of a port run", "fit_gradiometer", entry.seed
         )
+
+
+def _clouds(run: Run, good: np.ndarray) -> dict[str, np.ndarray]:
+    """Atoms and place of the usable shots' clouds, which tell how the source did."""
+    atoms = np.full(len(good), np.nan, np.float32)
+    atoms[good] = run.counts[good].sum((1, 2), dtype=np.float32) / run.counts.shape[1]
+    found = {"atom_number": atoms}
+    if run.position is not None:
+        found["position"] = np.where(good[:, None], run.position, np.nan).astype(np.float32)
+    return found
 
 
 def _auxiliary(run: Run, good: np.ndarray) -> tuple[list[str], np.ndarray]:
