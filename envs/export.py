@@ -19,6 +19,33 @@ dependencies:
       - -r requirements-{kind}.txt
       - -e ..
 """
+# Build in the checkout: docker build -f envs/Dockerfile -t fieldfit .    (or podman; --build-arg KIND=cpu leaves CUDA out)
+DOCKER = """FROM python:3.11-slim
+ARG KIND=gpu
+RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
+COPY . /opt/fieldfit
+RUN pip install --no-cache-dir -r /opt/fieldfit/envs/requirements-$KIND.txt \\
+ && pip install --no-cache-dir --no-deps -e /opt/fieldfit && git config --system --add safe.directory /opt/fieldfit
+# The raw files and the results are the working folder's: docker run -v "$PWD:/data" fieldfit --cores all --configfile mine.yaml
+WORKDIR /data
+ENTRYPOINT ["snakemake", "--snakefile", "/opt/fieldfit/Snakefile"]
+"""
+# Build in the checkout: apptainer build fieldfit.sif envs/fieldfit.def; then: apptainer run [--nv] fieldfit.sif --cores all --configfile mine.yaml
+APPTAINER = """Bootstrap: docker
+From: python:3.11-slim
+
+%files
+    . /opt/fieldfit
+
+%post
+    apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
+    pip install --no-cache-dir -r /opt/fieldfit/envs/requirements-gpu.txt
+    pip install --no-cache-dir --no-deps -e /opt/fieldfit
+    git config --system --add safe.directory /opt/fieldfit
+
+%runscript
+    exec snakemake --snakefile /opt/fieldfit/Snakefile "$@"
+"""
 NOTE = "# Printed from uv.lock; do not edit: uv run python envs/export.py\n"
 
 
@@ -38,6 +65,8 @@ def files() -> dict[str, str]:
         "requirements-cpu.txt": NOTE + "--extra-index-url https://download.pytorch.org/whl/cpu\n" + "\n".join(cpu) + "\n",
         "gpu.yaml": NOTE + CONDA.format(kind="gpu"),
         "cpu.yaml": NOTE + CONDA.format(kind="cpu"),
+        "Dockerfile": NOTE + DOCKER,
+        "fieldfit.def": NOTE + APPTAINER,
     }
 
 
