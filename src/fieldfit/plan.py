@@ -183,6 +183,16 @@ class Plan:
         kind = "gradiometer" if name in self.ports else "optical_density" if name in self.absorption else "phase"
         return [result(kind).format(run=name)]
 
+    def steps_of(self, run: str) -> dict[str, list[str]]:
+        """Products of a magis run by the step that makes them, in the order of the work, the catalogue of its shots last."""
+        last = {"catalogue_shots": [result("catalogue").format(run=run)]}
+        if run not in self.imaging:
+            rule = "fit_gradiometer" if run in self.ports else "reduce_absorption" if run in self.absorption else "fit_pictures"
+            return {rule: self.products("magis", run)} | last
+        kinds = {"calibrate_frames": "electrons", "fit_density": "density"} | ({"extract_surface": "surface"} if self.imaging[run].object else {})
+        steps = {rule: [result(kind).format(run=run, block=block) for block in self.blocks(run)] for rule, kind in kinds.items()}
+        return steps | {"estimate_phase": [result("phase").format(run=run)]} | last
+
     def calibrated(self, detector: str) -> bool:
         """Whether the calibrated visibility of a library is exported, and not the simulated one."""
         entry = self.libraries[detector]

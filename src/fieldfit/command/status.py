@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from fieldfit.command.arguments import FILES, add_path, add_verb
 from fieldfit.command.check import default_configuration, read_yaml
-from fieldfit.paths import night_page, result
+from fieldfit.logs import last_words
+from fieldfit.paths import night_page
 from fieldfit.sizes import seconds_taken
 
 if TYPE_CHECKING:
@@ -99,12 +100,12 @@ def status_of(plan: "Plan", night: "Night", home: Path = Path()) -> tuple[str, i
 def progress(plan: "Plan", run: str, home: Path, started: set[str], alive: bool) -> list[Progress]:
     """Steps of a run with the products that they make. started: products that a job is at work on, or was when it was cut off (not alive)."""
     found = []
-    for rule, products in _products(plan, run).items():
+    for rule, products in plan.steps_of(run).items():
         done = [path for path in products if (home / path).is_file() and path not in started]
         at_work = [path for path in products if alive and path in started]
         missing = [Path(path) for path in products if path not in done and path not in at_work]
         logs = home / "logs/magis" / run
-        failed = [(path, words) for path in missing if (words := _failure(logs, rule, path, len(products) > 1))]
+        failed = [(path, words) for path in missing if (words := last_words(logs, rule, path))]
         found.append(Progress(rule, len(products), len(done), len(at_work), failed, seconds_taken(logs / rule, logs / f"{rule}.tsv")))
     return found
 
@@ -120,31 +121,6 @@ def unfinished(home: Path) -> set[str]:
             except (binascii.Error, UnicodeDecodeError):
                 continue
     return found
-
-
-def _products(plan: "Plan", run: str) -> dict[str, list[str]]:
-    """Products of a run by the step that makes them, in the order of the work."""
-    if run in plan.imaging:
-        entry, blocks = plan.imaging[run], plan.blocks(run)
-        steps = {
-            "calibrate_frames": [result("electrons").format(run=run, block=block) for block in blocks],
-            "fit_density": [result("density").format(run=run, block=block) for block in blocks],
-        }
-        steps |= {"extract_surface": [result("surface").format(run=run, block=block) for block in blocks]} if entry.object else {}
-        steps |= {"estimate_phase": [result("phase").format(run=run)]}
-    else:
-        rule = "fit_gradiometer" if run in plan.ports else "reduce_absorption" if run in plan.absorption else "fit_pictures"
-        steps = {rule: plan.products("magis", run)}
-    return steps | {"catalogue_shots": [result("catalogue").format(run=run)]}
-
-
-def _failure(logs: Path, rule: str, product: Path, many: bool) -> str:
-    """The last line of a job's log where it tells of a failure: the step's own last line is `... in 3.2 s`."""
-    log = logs / rule / f"{product.stem}.log" if many or (logs / rule).is_dir() else logs / f"{rule}.log"
-    if not log.is_file():
-        return ""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return "" if lines and lines[-1].endswith(" s") and " in " in lines[-1] else (lines[-1] if lines else "ended without a word: killed?")
 
 
 def _lines(step: Progress) -> list[str]:

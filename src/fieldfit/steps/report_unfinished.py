@@ -1,11 +1,11 @@
 """The page of a night that could not be finished: what is done, what is not, and why."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
 
 from fieldfit.io.products import open_product
+from fieldfit.logs import last_words
 from fieldfit.paths import night_page
 from fieldfit.plan import Night, Plan
 from fieldfit.report.alarms import Alarm, told
@@ -15,7 +15,7 @@ from fieldfit.steps.estimate_phase import estimate_phase
 from fieldfit.steps.report_night import provenance_line, seconds_of, write_night
 from fieldfit.types import InputError, Status
 
-log = logging.getLogger(__name__)
+SHOWN = 20  # failures of a run that are told one by one
 
 
 def report_unfinished(plan: Plan, night: Night, logs: Path = Path("logs")) -> Path:
@@ -33,13 +33,13 @@ def report_unfinished(plan: Plan, night: Night, logs: Path = Path("logs")) -> Pa
 def _run(plan: Plan, name: str, logs: Path) -> tuple[RunOfNight, list[Alarm]]:
     """A run as far as it came. A block that is not done has an alarm with the last line of its log."""
     wanted = [Path(path) for path in plan.products("magis", name)]
-    absent = [path for path in wanted if not path.is_file()]
+    missing = [(rule, Path(path)) for rule, paths in plan.steps_of(name).items() for path in paths if not Path(path).is_file()]
     seconds = seconds_of(logs / "magis" / name)
     blocks = [path for path in wanted if path.parent.name == "density"]
     done = [path for path in blocks if path.is_file()]
-    waiting = [f"{name}: {path.relative_to('results/magis')} is not done{_last_words(path, name, logs)}" for path in absent[:20]]
-    if len(absent) > 20:
-        waiting.append(f"{name}: and {len(absent) - 20} more")
+    told_of = [(path, last_words(logs / "magis" / name, rule, path)) for rule, path in missing]
+    waiting = [f"{name}: {path.relative_to('results/magis')} is not done: {words[:300]}" for path, words in told_of if words][:SHOWN]
+    waiting += [f"{name}: {len(missing)} products are not done"] if missing else []
     figures, reasons, product = {}, {}, None
     last = wanted[-1]
     if done and not last.is_file():
@@ -58,16 +58,7 @@ def _run(plan: Plan, name: str, logs: Path) -> tuple[RunOfNight, list[Alarm]]:
         good = int((status == Status.good).sum())
         figures = {"shots received": Quantity(received, "1"), "shots good": Quantity(good, "1"), "share flagged": Quantity(1 - good / received, "1")}
         figures |= measured(product)
-    (Path("results/magis") / name / ".unfinished_phase.nc").unlink(missing_ok=True)
-    raised = [told(name, "not done", f"{len(absent)} of {len(wanted)} products are not done")] if absent else []
+    for left in (Path("results/magis") / name).glob(".unfinished_phase.nc*"):  # and its checksum
+        left.unlink()
+    raised = [told(name, "not done", f"{len(missing)} products are not done")] if missing else []
     return RunOfNight(name, product, figures, reasons, seconds, [provenance_line(path) for path in wanted if path.is_file()][-2:], waiting), raised
-
-
-def _last_words(product: Path, run: str, logs: Path) -> str:
-    """The last line of the log of the job that should have made it."""
-    found = [path for path in (logs / "magis" / run).rglob("*.log") if path.stem == product.stem or path.parent.name == product.stem]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-        if lines and (" in " not in lines[-1] or not lines[-1].endswith(" s")):
-            return f": {lines[-1][:300]}"
-    return ""
