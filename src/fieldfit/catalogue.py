@@ -5,10 +5,12 @@ TIFF and FITS shots are known by the names of their files; HDF5 shot files by th
 """
 
 import math
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 
 import h5py
 import numpy as np
@@ -83,11 +85,23 @@ def closed_as(catalogue: str) -> str:
 
 
 def version_of(place: Place) -> str:
-    """What changes when the shot does: name, size and time of its file, or what its row tells."""
+    """What changes when the shot does: name, size and time of its file, or of each in its folder, or what its row tells.
+
+    A folder's own time stands still while a file in it is being written: a frame that was half there would stay corrupt for good.
+    """
     if place.row is not None:
         return place.version
     stat = place.path.stat()
-    return f"{place.path.name} {stat.st_size} {stat.st_mtime_ns}"
+    told = f"{place.path.name} {stat.st_size} {stat.st_mtime_ns}"
+    if not S_ISDIR(stat.st_mode):
+        return told
+    files = []
+    with os.scandir(place.path) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):  # on its way under another name
+                with suppress(FileNotFoundError):
+                    files.append(f"{entry.name} {entry.stat().st_size} {entry.stat().st_mtime_ns}")
+    return " ".join([told, *sorted(files)])
 
 
 def _rows(path: Path) -> list[tuple[int, Place]]:

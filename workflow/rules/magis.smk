@@ -42,6 +42,7 @@ rule describe_setup:
         runtime=10,
     params:
         entry=lambda w: params_of("magis", w.run),
+        cameras=lambda w: plan.camera_digest(w.run),
         code=code_hash("fieldfit.steps.describe_setup"),
     script:
         "../scripts/describe_setup.py"
@@ -149,6 +150,7 @@ rule fit_density:
         runtime=60,
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.blocks(w.run)[w.block].digest,
         code=code_hash("fieldfit.steps.fit_density"),
     script:
         "../scripts/fit_density.py"
@@ -174,6 +176,7 @@ rule extract_surface:
         runtime=30,
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.blocks(w.run)[w.block].digest,
         code=code_hash("fieldfit.steps.extract_surface"),
     script:
         "../scripts/extract_surface.py"
@@ -197,6 +200,7 @@ rule estimate_phase:
         runtime=20,
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.digest(w.run),
         code=code_hash("fieldfit.steps.estimate_phase"),
     script:
         "../scripts/estimate_phase.py"
@@ -220,6 +224,7 @@ rule fit_pictures:
         runtime=20,
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.digest(w.run),
         code=code_hash("fieldfit.steps.fit_pictures"),
     script:
         "../scripts/fit_pictures.py"
@@ -268,6 +273,7 @@ rule fit_gradiometer:
         runtime=30,
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.digest(w.run),
         code=code_hash("fieldfit.steps.fit_gradiometer"),
     script:
         "../scripts/fit_gradiometer.py"

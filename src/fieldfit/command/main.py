@@ -9,15 +9,16 @@ import os
 import sys
 from typing import NoReturn
 
-from fieldfit.command import check, completion, explain, init, show
+from fieldfit.command import check, completion, explain, init, show, verify
 from fieldfit.types import InputError, nearest
 
-VERBS = (init, check, show, explain, completion)
+VERBS = (init, check, show, explain, verify, completion)
 EXAMPLES = """examples:
   fieldfit init cooling --experiment ports                      a folder for a new experiment
   fieldfit check                                                its configuration and its raw files, nothing is run
   fieldfit show results/magis/my_run/gradiometer.nc             what is in a product
   fieldfit explain results/magis/my_run/gradiometer.nc          where it comes from, and the command that makes it again
+  fieldfit verify                                               whether the products are what they were when they were written
 """
 
 
@@ -44,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the command; 0, or 1 after a message for bad input, or for a configuration or input that `check` finds at fault."""
+    """Run the command; 0, or 1 after a message for bad input, or where `check` finds a fault or `verify` a corrupted product."""
     words = sys.argv[1:] if words is None else words
     try:
         status = _run(words)

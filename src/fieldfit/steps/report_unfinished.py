@@ -58,7 +58,8 @@ def _run(plan: Plan, name: str, logs: Path) -> tuple[RunOfNight, list[Alarm]]:
         good = int((status == Status.good).sum())
         figures = {"shots received": Quantity(received, "1"), "shots good": Quantity(good, "1"), "share flagged": Quantity(1 - good / received, "1")}
         figures |= measured(product)
-    (Path("results/magis") / name / ".unfinished_phase.nc").unlink(missing_ok=True)
+    for left in (Path("results/magis") / name).glob(".unfinished_phase.nc*"):  # and its checksum
+        left.unlink()
     raised = [told(name, "not done", f"{len(absent)} of {len(wanted)} products are not done")] if absent else []
     return RunOfNight(name, product, figures, reasons, seconds, [provenance_line(path) for path in wanted if path.is_file()][-2:], waiting), raised
 
