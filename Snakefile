@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 from fieldfit.config.load import load_config
 from fieldfit.documents import read_document
+from fieldfit.io.whole import check_writable
 from fieldfit.plan import REPORT, Plan
 from fieldfit.provenance import code_hash
 from fieldfit.types import InputError
@@ -29,6 +30,8 @@ try:
         read_document(Path(file), "a configuration")
     plan = Plan(load_config(config))
     plan.check_calibrations()
+    if not workflow.output_settings.dryrun:
+        check_writable(Path("results"))
     # Targets are not known to the workflow before its rules are: a product is looked for among the words of the command.
     plan.check_targets(word for word in sys.argv[1:] if word.endswith(".nc"))
 except InputError as error:

@@ -4,9 +4,11 @@ TIFF and FITS shots are known by the names of their files; HDF5 shot files by th
 (layout: docs/formats.md), of which only the dataset itself is read: no link, no virtual and no external storage is followed.
 """
 
-from contextlib import AbstractContextManager
+import os
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 
 import h5py
 import numpy as np
@@ -79,14 +81,27 @@ def closed_as(catalogue: str) -> str:
 
 
 def version_of(place: Place) -> str:
-    """What changes when the shot does: name, size and time of its file, or what its row tells. Raises InputError when the file is not there."""
+    """What changes when the shot does: name, size and time of its file, or of each in its folder, or what its row tells.
+
+    A folder's own time stands still while a file in it is being written: a frame that was half there would stay corrupt for good.
+    Raises InputError when the file is not there.
+    """
     if place.row is not None:
         return place.version
     try:
         stat = place.path.stat()
+        told = f"{place.path.name} {stat.st_size} {stat.st_mtime_ns}"
+        if not S_ISDIR(stat.st_mode):
+            return told
+        files = []
+        with os.scandir(place.path) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):  # on its way under another name
+                    with suppress(FileNotFoundError):
+                        files.append(f"{entry.name} {entry.stat().st_size} {entry.stat().st_mtime_ns}")
+        return " ".join([told, *sorted(files)])
     except OSError as error:  # a link to nothing or to itself, or a file that has just gone
         raise InputError(f"{place.path}: cannot be looked at ({error.strerror}), expected the file of a shot") from None
-    return f"{place.path.name} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _rows(path: Path) -> list[tuple[int, Place]]:

@@ -17,7 +17,7 @@ from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
 from fieldfit.contract.where import WHERE
 from fieldfit.nights import NIGHT, at_night, check_names, is_night, is_nightly, nights_below, run_of
 from fieldfit.paths import EFFICIENCIES, EXPORTS, SUFFIXES, block_name, night_page, result
-from fieldfit.provenance import canonical, code_hash
+from fieldfit.provenance import canonical, code_hash, sha256
 from fieldfit.types import InputError, nearest
 from fieldfit.validity import valid_within
 
@@ -106,7 +106,7 @@ class Plan:
                 places, self._unreadable[run] = readable_shots(entry.raw, entry.format)
             else:
                 places, self._unreadable[run] = shots_of(entry.raw, entry.format), {}
-            self._blocks[run] = _blocks(places, entry.block_size)
+            self._blocks[run] = _blocks(places, entry.block_size, self.camera_digest(run))
         return self._blocks[run]
 
     def unreadable(self, run: str) -> dict[Path, str]:
@@ -144,7 +144,15 @@ class Plan:
             return _digest([])
         own = entry.calibrations[name]
         found = [shots_of(raw, entry.format) for raw in (own.dark, own.flat) if raw is not None]
-        return _digest([place for shots in found for places in shots.values() for place in places])
+        return _digest([place for shots in found for places in shots.values() for place in places], self.camera_digest(run))
+
+    def camera_digest(self, run: str) -> str:
+        """Checksum of the camera file of an imaging run, empty where it is absent or made first.
+
+        In the params of what it is read by: a file with an older time than the products is new to Snakemake only so.
+        """
+        entry = self.imaging[run]
+        return sha256(entry.cameras) if not entry.simulate and entry.cameras.is_file() else ""
 
     def check_calibrations(self) -> None:
         """Raises InputError where the dark or flat frames of a calibration are absent, or the frames of an absorption run."""
@@ -155,10 +163,17 @@ class Plan:
                 self.calibration_digest(run, name)
 
     def digest(self, run: str) -> str:
-        """Names, sizes and times of the files of an absorption run. Raises InputError when the run's folder is absent."""
-        entry = self.absorption[run]
+        """Names, sizes and times of the raw files of a run. Raises InputError when they are absent.
+
+        In the params of every step after the first too: what was made before another shot came is not fresh, whatever the clock says.
+        """
+        entry = self.magis[run]
+        if run in self.imaging:
+            return hashlib.sha256(" ".join(block.digest for block in self.blocks(run).values()).encode()).hexdigest()[:16]
         if entry.simulate:
             return _digest([])
+        if run not in self.absorption:
+            return _digest([Place(entry.raw)] if entry.raw.is_file() else [])
         if not entry.raw.is_dir():
             raise InputError(f"{entry.raw}: no such folder, expected three TIFF files a shot")
         return _digest([Place(path) for path in sorted(entry.raw.iterdir()) if path.suffix.lower() in SUFFIXES["tiff"]])
@@ -320,15 +335,15 @@ def _nights(entry: Any, asked: str | None) -> list[str]:
     return sorted({*nights_below(entry.raw), *made})
 
 
-def _blocks(places: dict[int, tuple[Place, ...]], size: int) -> dict[str, Block]:
+def _blocks(places: dict[int, tuple[Place, ...]], size: int, cameras: str) -> dict[str, Block]:
     members: dict[str, list[int]] = {}
     for shot in places:
         members.setdefault(block_name(shot, size), []).append(shot)
-    return {name: Block(tuple(shots), _digest([place for shot in shots for place in places[shot]])) for name, shots in members.items()}
+    return {name: Block(tuple(shots), _digest([place for shot in shots for place in places[shot]], cameras)) for name, shots in members.items()}
 
 
-def _digest(places: Sequence[Place]) -> str:
-    digest = hashlib.sha256()
+def _digest(places: Sequence[Place], more: str = "") -> str:
+    digest = hashlib.sha256(more.encode())
     for place in places:
         digest.update(f"{version_of(place)}\n".encode())
     return digest.hexdigest()[:16]

@@ -53,6 +53,7 @@ rule describe_setup:
         runtime=10,
     params:
         entry=lambda w: params_of("magis", w.run),
+        cameras=lambda w: plan.camera_digest(w.run),
         code=code_hash("fieldfit.steps.describe_setup"),
     script:
         "../scripts/describe_setup.py"
@@ -164,6 +165,7 @@ rule fit_density:
         runtime=block_minutes("fit_density", 30),
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.blocks(w.run)[w.block].digest,
         code=code_hash("fieldfit.steps.fit_density"),
     script:
         "../scripts/fit_density.py"
@@ -191,6 +193,7 @@ rule extract_surface:
         runtime=block_minutes("extract_surface", 20),
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.blocks(w.run)[w.block].digest,
         code=code_hash("fieldfit.steps.extract_surface"),
     script:
         "../scripts/extract_surface.py"
@@ -214,6 +217,7 @@ rule estimate_phase:
         runtime=20,
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.digest(w.run),
         code=code_hash("fieldfit.steps.estimate_phase"),
     script:
         "../scripts/estimate_phase.py"
@@ -237,6 +241,7 @@ rule fit_pictures:
         runtime=20,
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.digest(w.run),
         code=code_hash("fieldfit.steps.fit_pictures"),
     script:
         "../scripts/fit_pictures.py"
@@ -285,6 +290,7 @@ rule fit_gradiometer:
         runtime=30,
     params:
         entry=lambda w: params_of("magis", w.run),
+        digest=lambda w: plan.digest(w.run),
         code=code_hash("fieldfit.steps.fit_gradiometer"),
     script:
         "../scripts/fit_gradiometer.py"

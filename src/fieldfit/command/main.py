@@ -9,16 +9,17 @@ import os
 import sys
 from typing import NoReturn
 
-from fieldfit.command import check, completion, explain, init, show, status
+from fieldfit.command import check, completion, explain, init, show, status, verify
 from fieldfit.types import InputError, nearest
 
-VERBS = (init, check, status, show, explain, completion)
+VERBS = (init, check, status, show, explain, verify, completion)
 EXAMPLES = """examples:
   fieldfit init cooling --experiment ports                      a folder for a new experiment
   fieldfit check                                                its configuration and its raw files, nothing is run
   fieldfit status                                               how far the night is, and its alarms
   fieldfit show results/magis/my_run/gradiometer.nc             what is in a product
   fieldfit explain results/magis/my_run/gradiometer.nc          where it comes from, and the command that makes it again
+  fieldfit verify                                               whether the products are what they were when they were written
 """
 
 
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the command; 0, or 1 after a message for bad input, or for a configuration or input that `check` finds at fault."""
+    """Run the command; 0, or 1 after a message for bad input, or where `check` finds a fault or `verify` a corrupted product."""
     words = sys.argv[1:] if words is None else words
     try:
         status = _run(words)

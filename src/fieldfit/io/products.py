@@ -57,6 +57,7 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
     """Write `dataset` with provenance, compressed, under a temporary name in the same folder, then rename it; its checksum beside it.
 
     The checksum is of the file as it was written: a reader need not read all of it for its own provenance, and what changed since can be told.
+    Raises InputError where the disk is full or read-only.
     """
     path = Path(path)
     dataset = dataset.assign_attrs(attributes(inputs, config, seed, title, step))
@@ -76,6 +77,7 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
     with whole(path) as unfinished:
         dataset.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
         checksum = sha256(unfinished)
+        checksum_file(path).unlink(missing_ok=True)  # of the product before: killed here, the new one has none, whatever the clock says
     with whole(checksum_file(path)) as unfinished:
         unfinished.write_text(f"{checksum}  {path.name}\n")
 
