@@ -81,14 +81,22 @@ def checksum_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def recorded_checksum(path: Path) -> str | None:
-    """The recorded checksum of a product, None where there is none or the product was written since."""
+def written_checksum(path: Path) -> str | None:
+    """The checksum that a product had when it was written, None where none is recorded."""
     try:
-        beside, now = checksum_file(path).stat(), path.stat()
         found = checksum_file(path).read_text().split()
     except (OSError, UnicodeDecodeError):
         return None
-    return found[0] if beside.st_mtime_ns >= now.st_mtime_ns and len(found) == 2 and len(found[0]) == 64 else None
+    return found[0] if len(found) == 2 and len(found[0]) == 64 else None
+
+
+def recorded_checksum(path: Path) -> str | None:
+    """The recorded checksum of a product, None where there is none or the product was written since."""
+    try:
+        since = path.stat().st_mtime_ns > checksum_file(path).stat().st_mtime_ns
+    except OSError:
+        return None
+    return None if since else written_checksum(path)
 
 
 def canonical(config: Any) -> str:

@@ -1,29 +1,10 @@
 """`snakemake --profile slurm` works on a real Slurm: one node, two partitions, a counted GPU."""
 
-import os
 import shutil
 import subprocess
 
 import pytest
 from dag import CHECKOUT, TINY, snakemake
-
-SLURM = CHECKOUT.parent / "shared" / "slurm"
-
-
-@pytest.fixture
-def cluster():
-    if not (SLURM / "up").is_file():
-        pytest.skip("no ../shared/slurm/up to start a Slurm with")
-    if os.geteuid() != 0:
-        pytest.skip("starting a Slurm needs root")
-    if not (shutil.which("slurmctld") or shutil.which("apt-get")):
-        pytest.skip("no Slurm and no apt-get to install it")
-    started = subprocess.run([str(SLURM / "up")], capture_output=True, text=True, timeout=600, check=False)
-    if started.returncode:
-        subprocess.run([str(SLURM / "down")], check=False)
-        pytest.skip(f"Slurm could not be installed or started: {started.stderr[-300:]}")
-    yield
-    subprocess.run([str(SLURM / "down")], check=False)
 
 
 @pytest.mark.slow

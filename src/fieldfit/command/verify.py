@@ -10,7 +10,7 @@ from typing import Any
 
 from fieldfit.command.arguments import FOLDERS, add_path, add_verb
 from fieldfit.command.workflow import snakemake_command
-from fieldfit.provenance import checksum_file, recorded_checksum, sha256
+from fieldfit.provenance import checksum_file, sha256, written_checksum
 from fieldfit.types import InputError
 
 EXAMPLES = """  fieldfit verify                                               every product below results/
@@ -24,8 +24,7 @@ class Finding(StrEnum):
 
     intact = "intact"
     corrupted = "CORRUPTED"
-    rewritten = "written since its checksum"  # by a killed job, by another program, or while the clock was wrong
-    unrecorded = "without a checksum"
+    unrecorded = "without a checksum"  # its job was killed just before, or it is of an earlier version
     absent = "ABSENT, its checksum is there"
 
 
@@ -66,15 +65,13 @@ def verified(paths: Iterable[Path], bar: bool = False) -> Iterator[Checked]:
 
 
 def finding_of(product: Path) -> Finding:
-    """What the recorded checksum of a product says of it."""
+    """What the recorded checksum of a product says of it, whatever the files' times: Snakemake sets a product's anew when its job has ended."""
     if not product.is_file():
         return Finding.absent
-    if not checksum_file(product).is_file():
+    written = written_checksum(product)
+    if written is None:
         return Finding.unrecorded
-    recorded = recorded_checksum(product)
-    if recorded is None:
-        return Finding.rewritten
-    return Finding.intact if sha256(product) == recorded else Finding.corrupted
+    return Finding.intact if sha256(product) == written else Finding.corrupted
 
 
 def report(found: list[Checked]) -> str:
