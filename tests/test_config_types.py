@@ -121,6 +121,8 @@ def test_any_mapping_is_taken_or_refused(mapping: Any) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "told"),
     [
+        (("magis",), {"\n": None}, r"'magis.\n.format' is None"),
+        (("magis", "ports"), {"format": "ports", "raw": "a", "b\nc": 1}, r"unknown key 'magis.ports.b\nc'"),
         (("magis",), None, "'magis' is None: Input should be a valid dictionary"),
         (("magis",), ["a"], "'magis' is ['a']: Input should be a valid dictionary"),
         (("dune", "a"), None, "'dune.a' is None: Input should be a valid dictionary"),

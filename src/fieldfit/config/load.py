@@ -134,7 +134,7 @@ def _explain(fault: Any, top: type[BaseModel] = Config) -> str:
     found = fault.get("input")
     if fault["type"] == "extra_forbidden":
         parents, model = _followed(where[:-1], top)
-        keys, key = list(model.model_fields), str(where[-1])
+        keys, key = list(model.model_fields), _printed(str(where[-1]))
         return f"unknown key '{'.'.join([*parents, key])}'{nearest(key, keys)} (known here: {', '.join(sorted(keys))})"
     if fault["type"] == "missing":
         return f"key '{place}' is missing, expected {_description(where, top)}"
@@ -167,10 +167,15 @@ def _followed(where: Sequence[str | int], top: type[BaseModel]) -> tuple[list[st
             continue
         if field is None and not (chosen or part.isdecimal() or part == "[key]"):
             continue  # what pydantic calls one of several types
-        told.append(part)
+        told.append(_printed(part))
         chosen = field is not None and get_origin(field.annotation) is dict
         model = (_model_in(field.annotation) if field is not None else None) or model
     return told, model
+
+
+def _printed(key: str) -> str:
+    """A key on one line, whatever is in it."""
+    return key if key.isprintable() else repr(key)[1:-1]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

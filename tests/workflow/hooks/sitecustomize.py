@@ -5,6 +5,7 @@ the first process that comes to it, which leaves a file with the fault's kind an
 
 kill_mid_write, kill_before_rename, kill_before_checksum: SIGKILL with a dataset half written, all of it written, all but its checksum.
 late: a file gets its name 4 s after its job has ended. sleep: a job does nothing for 10 minutes. eat: a job takes 3 GB and sleeps.
+hold: a job waits for the file `go` in FAULTS_TOLD before it begins.
 """
 
 import os
@@ -66,6 +67,9 @@ if MINE and WANTED:
     os.replace = watched_rename(os.replace)
     if WANTED.get("kill_mid_write", "/").split("/")[0] in " ".join(sys.orig_argv):
         watched_dataset()
+    if "hold" in WANTED and WANTED["hold"] in " ".join(sys.orig_argv) and happens("hold"):
+        while not os.path.exists(os.path.join(os.environ["FAULTS_TOLD"], "go")):
+            time.sleep(0.1)
     for slow in ("sleep", "eat"):
         if slow in WANTED and WANTED[slow] in " ".join(sys.orig_argv) and happens(slow):
             eaten = bytearray(os.urandom(1 << 20)) * 3000 if slow == "eat" else b""
