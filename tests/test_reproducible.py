@@ -1,5 +1,6 @@
-"""The same configuration and raw files give the same numbers: bit for bit on one machine, and across thread counts within rounding.
+"""The same configuration and raw files give the same numbers: on one machine to the last bits, and across thread counts within rounding.
 
+Nearly always bit for bit; about one density fit in forty ends in another last bit of a phase (1e-16 of it), by where its arrays lie in memory.
 The parts of a sum are added in another order where there are more threads. Stated tolerance: TOLERANCE of a variable's own scale, for fits
 that stop by convergence; what a network's optimiser makes of rounding is larger, and is held to SHARE of the stated error instead.
 """
@@ -26,6 +27,7 @@ from fieldfit.steps.simulate_shots import simulate_shots
 
 TOLERANCE = 1e-4
 SHARE = 0.1
+LAST_BITS = 4  # of a variable's largest value
 
 
 def density(raw: Path, out: Path) -> list[Path]:
@@ -80,10 +82,12 @@ def test_the_same_numbers_come_out_again(tmp_path: Path, threads: Callable[[int]
         runs.append([xr.load_dataset(path, decode_times=False) for path in made(tmp_path, tmp_path / name)])
     for first, again, other in zip(*runs, strict=True):
         for name, values in first.variables.items():
-            assert values.identical(again[name].variable), name
             if values.dtype.kind != "f":
+                assert values.identical(again[name].variable), name
                 assert values.identical(other[name].variable), name
                 continue
+            bits = LAST_BITS * np.spacing(np.nanmax(np.abs(values.values), initial=0.0).astype(values.dtype))
+            np.testing.assert_allclose(again[name].values, values.values, rtol=0, atol=bits, err_msg=name)
             apart = float(np.nanmax(np.abs(values.values - other[name].values), initial=0.0))
             scale = float(np.nanmax(np.abs(values.values), initial=0.0))
             error = first[f"{name}_std"].values if f"{name}_std" in first else np.zeros(1)
