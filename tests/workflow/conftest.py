@@ -40,9 +40,9 @@ def small_disk(tmp_path: Path):
     subprocess.run(["umount", str(place)], check=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cluster():
-    """A real Slurm on this machine: one node, two partitions."""
+    """A real Slurm on this machine: one node, two partitions. One for all tests: its daemons take seconds to end."""
     if not (SLURM / "up").is_file():
         pytest.skip("no ../shared/slurm/up to start a Slurm with")
     if os.geteuid() != 0:

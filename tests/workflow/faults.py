@@ -80,7 +80,7 @@ def text(run: subprocess.CompletedProcess) -> str:
     return run.stdout + run.stderr
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 300) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not what():

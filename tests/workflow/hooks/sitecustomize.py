@@ -65,7 +65,7 @@ def watched_dataset():
 
 if MINE and WANTED:
     os.replace = watched_rename(os.replace)
-    if WANTED.get("kill_mid_write", "/").split("/")[0] in " ".join(sys.orig_argv):
+    if "kill_mid_write" in WANTED and WANTED["kill_mid_write"].split("/")[0] in " ".join(sys.orig_argv):
         watched_dataset()
     if "hold" in WANTED and WANTED["hold"] in " ".join(sys.orig_argv) and happens("hold"):
         while not os.path.exists(os.path.join(os.environ["FAULTS_TOLD"], "go")):
