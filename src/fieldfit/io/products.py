@@ -104,6 +104,13 @@ def attributes_of(path: Path, expected: str) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read as NetCDF ({error}), expected {expected}") from None
 
 
+def provenance_line(path: Path) -> tuple[str, str]:
+    """(path, what made it) of a product."""
+    a = attributes_of(path, "a product")
+    code = f"fieldfit {a['fieldfit_version']}, commit {a['git_commit'][:12]}"
+    return str(path), f"{a['title']}; {code}, configuration {a['config_sha256'][:12]}, seed {a['seed']}"
+
+
 def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
     """The product at `path`, with dask arrays when `chunks` are given ({}: those that it is stored in), loaded otherwise.
 

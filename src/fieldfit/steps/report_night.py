@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldfit.config.operation import Alarms
-from fieldfit.io.products import attributes_of, labelled, open_product
+from fieldfit.io.products import attributes_of, labelled, open_product, provenance_line
 from fieldfit.io.whole import whole
 from fieldfit.nights import is_night
 from fieldfit.report.alarms import Alarm, failed_rows, raised, told
@@ -76,13 +76,6 @@ def _run(path: Path, catalogue: Path, logs: Path) -> RunOfNight:
     unreadable = str(listed.attrs.get("unreadable", "none"))
     waiting = [f"{name}: cannot be read: {line}" for line in unreadable.split("\n") if unreadable != "none"]
     return RunOfNight(name, labelled(product), figures, reasons, seconds, [provenance_line(path), provenance_line(catalogue)], waiting)
-
-
-def provenance_line(path: Path) -> tuple[str, str]:
-    """(path, what made it) of a product."""
-    a = attributes_of(path, "a product")
-    code = f"fieldfit {a['fieldfit_version']}, commit {a['git_commit'][:12]}"
-    return str(path), f"{a['title']}; {code}, configuration {a['config_sha256'][:12]}, seed {a['seed']}"
 
 
 def seconds_of(folder: Path) -> dict[str, float]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldfit.io.products import open_product
+from fieldfit.io.products import open_product, provenance_line
 from fieldfit.logs import last_words
 from fieldfit.paths import night_page
 from fieldfit.plan import Night, Plan
@@ -12,7 +12,7 @@ from fieldfit.report.alarms import Alarm, told
 from fieldfit.report.night import RunOfNight
 from fieldfit.report.quantities import Quantity, measured
 from fieldfit.steps.estimate_phase import estimate_phase
-from fieldfit.steps.report_night import provenance_line, seconds_of, write_night
+from fieldfit.steps.report_night import seconds_of, write_night
 from fieldfit.types import InputError, Status
 
 SHOWN = 20  # failures of a run that are told one by one

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import xarray as xr
-
+from fieldfit.io.products import provenance_line
 from fieldfit.io.whole import whole
 from fieldfit.report import absorption, design, dune, gallery, geometry, gradiometer, imaging, pictures, sensor, setup, surface
 from fieldfit.report.page import Section, page
@@ -26,7 +25,7 @@ def write_report(products: Sequence[Path], output: Path) -> None:
 
 def _section(experiment: str, name: str, paths: Sequence[Path]) -> Section:
     title = f"{experiment.capitalize() if experiment in ('design', 'gallery') else experiment.upper()}: {name}"
-    return Section(f"{experiment}-{name}", title, _pictures(experiment, paths), [_line(path) for path in paths])
+    return Section(f"{experiment}-{name}", title, _pictures(experiment, paths), [provenance_line(path) for path in paths])
 
 
 def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
@@ -49,10 +48,3 @@ def _pictures(experiment: str, paths: Sequence[Path]) -> list[Picture]:
     refined = geometry.pictures(named["geometry.nc"]) if "geometry.nc" in named else []
     surfaces = surface.pictures([path for path in paths if path.parent.name == "surface"])
     return imaging.pictures(densities, named["phase.nc"]) + refined + surfaces + setup.pictures(named["setup.nc"]) + sensors
-
-
-def _line(path: Path) -> tuple[str, str]:
-    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
-        a = found.attrs
-        code = f"fieldfit {a['fieldfit_version']}, commit {a['git_commit'][:12]}"
-        return str(path), f"{a['title']}; {code}, configuration {a['config_sha256'][:12]}, seed {a['seed']}"
