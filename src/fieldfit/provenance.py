@@ -1,9 +1,11 @@
 """Where a product comes from: versions, checksums, and the hash of the code that a step runs."""
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -90,13 +92,21 @@ def written_checksum(path: Path) -> str | None:
     return found[0] if len(found) == 2 and len(found[0]) == 64 else None
 
 
-def recorded_checksum(path: Path) -> str | None:
-    """The recorded checksum of a product, None where there is none or the product was written since."""
-    try:
-        since = path.stat().st_mtime_ns > checksum_file(path).stat().st_mtime_ns
-    except OSError:
-        return None
-    return None if since else written_checksum(path)
+def checksum(path: Path) -> str:
+    """Checksum of an input, read from its record where the product is not newer than that.
+
+    Snakemake sets a product's time anew when its job has ended, so the first reader reads all of it. It dates the record, and those after it
+    need not: a late block's merge reads one density and not those of the whole night.
+    """
+    written = written_checksum(path)
+    since = path.stat().st_mtime_ns  # before it is read: what is written meanwhile is newer
+    if written and since <= checksum_file(path).stat().st_mtime_ns:
+        return written
+    found = sha256(path)
+    if found == written:
+        with contextlib.suppress(OSError):  # a read-only folder
+            os.utime(checksum_file(path), ns=(since, since))
+    return found
 
 
 def canonical(config: Any) -> str:
@@ -137,5 +147,5 @@ def attributes(inputs: Iterable[Path], config: Any, seed: int | None, title: str
         "config": canonical(config),
         "config_sha256": hashlib.sha256(canonical(config).encode()).hexdigest(),
         "seed": "none" if seed is None else str(seed),
-        "inputs": "; ".join(f"{path} sha256:{recorded_checksum(Path(path)) or sha256(Path(path))}" for path in inputs) or "none",
+        "inputs": "; ".join(f"{path} sha256:{checksum(Path(path))}" for path in inputs) or "none",
     }

@@ -56,7 +56,7 @@ def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any]
 def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], config: Any, title: str, step: str, seed: int | None = None) -> None:
     """Write `dataset` with provenance, compressed, under a temporary name in the same folder, then rename it; its checksum beside it.
 
-    The checksum is of the file as it was written: a reader need not read all of it for its own provenance, and what changed since can be told.
+    The checksum is of the file as it was written: what changed since can be told, and readers take it for their provenance (`provenance.checksum`).
     Raises InputError where the disk is full or read-only.
     """
     path = Path(path)
