@@ -33,5 +33,6 @@ def gauge_free(found: Sequence[Camera], true: Sequence[Camera], points: Float[Te
     """Error of the images of `points` [m] through the found cameras [pixels], the world's best similarity taken out."""
     off = torch.stack([places(one, points) - places(other, points) for one, other in zip(found, true, strict=True)])
     slopes = motion_slopes(found, points).reshape(-1, 7)
-    best = torch.linalg.lstsq(slopes, off.reshape(-1, 1)).solution
+    # gelsd: what gelsy, the default, finds depends in the last bit on where its work lies in memory.
+    best = torch.linalg.lstsq(slopes, off.reshape(-1, 1), driver="gelsd").solution
     return (off.reshape(-1, 1) - slopes @ best).reshape(off.shape)

@@ -143,7 +143,8 @@ def _noise(square: Tensor, fewness: Tensor, before: Tensor) -> Tensor:
     """a^2 and b^2 of E[square] = a^2 + b^2 fewness, by least squares weighted with what they were before, none negative."""
     expected = before[0] + before[1] * fewness
     x, y = torch.stack([1 / expected, fewness / expected], 1), square.clamp(max=OUTLIER**2 * expected) / expected
-    found = torch.linalg.lstsq(x, y[:, None]).solution[:, 0]
+    # gelsd: what gelsy, the default, finds depends in the last bit on where its work lies in memory. A GPU has neither.
+    found = torch.linalg.lstsq(x.cpu(), y[:, None].cpu(), driver="gelsd").solution[:, 0].to(x.device)
     if (found > 0).all():
         return found
     one = int(found.argmax())

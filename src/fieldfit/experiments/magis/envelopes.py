@@ -114,7 +114,8 @@ def with_amplitude(
         mean = (seen[:, 0] + share * projector.pedestal).clamp_min(LEAST)
         columns = seen[:, 1:] - seen[:, :1]
         weighted = columns * (good[:, place].double() / mean)[:, None]
-        found = torch.linalg.lstsq(weighted.T @ columns, weighted.T @ (counts[:, place].double() - mean)).solution
+        # gelsd: what gelsy, the default, finds depends in the last bit on where its work lies in memory.
+        found = torch.linalg.lstsq(weighted.T @ columns, weighted.T @ (counts[:, place].double() - mean), driver="gelsd").solution
         size = float(found.norm())
         start[place, 13:15] = found * (min(1.0, 1.0 / size) if size else 1.0)
     return start
