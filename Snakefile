@@ -29,7 +29,7 @@ try:
     for file in workflow.overwrite_configfiles:
         read_document(Path(file), "a configuration")
     plan = Plan(load_config(config))
-    plan.check_calibrations()
+    plan.shots.check_calibrations()
     if not workflow.output_settings.dryrun:
         check_writable(Path("results"))
     # Targets are not known to the workflow before its rules are: a product is looked for among the words of the command.

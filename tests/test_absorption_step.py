@@ -199,12 +199,12 @@ def test_the_plan_knows_the_product_and_reruns_for_a_new_frame(run):
         return Plan(load_config({"magis": {"a": {"format": "absorption", "raw": str(run)}}}))
 
     assert plan().everything() == ["results/magis/a/optical_density.nc", "results/report.html"]
-    before = plan().digest("a")
-    assert before == plan().digest("a")
+    before = plan().shots.digest("a")
+    assert before == plan().shots.digest("a")
     shutil.copy(run / "Image_simulated_0001.tiff", run / "Image_simulated_0009.tiff")
-    assert plan().digest("a") != before
+    assert plan().shots.digest("a") != before
     with pytest.raises(InputError, match="nowhere: no such folder, expected three TIFF files a shot"):
-        Plan(load_config({"magis": {"a": {"format": "absorption", "raw": "nowhere"}}})).digest("a")
+        Plan(load_config({"magis": {"a": {"format": "absorption", "raw": "nowhere"}}})).shots.digest("a")
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def test_blocks_of_a_shot_file_come_from_its_numbers(tmp_path: Path) -> None:
 
     def blocks() -> dict:
         entry = {"format": "hdf5", "raw": str(tmp_path), "cameras": "c.json", "block_size": 2}
-        return Plan(load_config({"magis": {"run": entry}})).blocks("run")
+        return Plan(load_config({"magis": {"run": entry}})).shots.blocks("run")
 
     write_shot_file(tmp_path / "a.h5", [(shot, np.zeros((1, 2, 2), np.uint16)) for shot in (5, 0, 1, 4)], time=np.arange(4))
     before = blocks()

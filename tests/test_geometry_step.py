@@ -143,8 +143,8 @@ def test_a_run_is_refined_from_its_first_blocks_or_from_a_target_alone() -> None
     entry = {"format": "tiff", "raw": "raw", "cameras": "c.json", "block_size": 4, "simulate": {"shots": 20}}
     plan = Plan(load_config({"magis": {"a": entry | {"refine": {"shots": 6}}, "b": entry | {"refine": "points.csv"}, "c": entry}}))
     assert plan.refined == ["a", "b"]
-    assert plan.refined_from("a") == ["0000", "0001"]
-    assert plan.refined_from("b") == []
+    assert plan.shots.refined_from("a") == ["0000", "0001"]
+    assert plan.shots.refined_from("b") == []
     assert "results/magis/a/geometry.nc" in plan.everything()
     assert "results/magis/c/geometry.nc" not in plan.everything()
 

@@ -73,11 +73,11 @@ def test_links_in_dark_frames_and_triplets_are_refused_when_the_dag_is_built(tmp
     linked(tmp_path / "dark" / "shot001.tif", kind)
     entry = {"format": "tiff", "raw": str(tmp_path / "shots"), "cameras": "c.json", "calibrations": {"first": {"dark": str(tmp_path / "dark")}}}
     with pytest.raises(InputError, match=f"dark/shot001.tif {TOLD[kind]}"):
-        Plan(load_config({"magis": {"a": entry}})).check_calibrations()
+        Plan(load_config({"magis": {"a": entry}})).shots.check_calibrations()
     if kind != "outside":
         linked(tmp_path / "triplets" / "Image_1.tif", kind)
         with pytest.raises(InputError, match=r"Image_1.tif: cannot be looked at"):
-            Plan(load_config({"magis": {"a": {"format": "absorption", "raw": str(tmp_path / "triplets")}}})).check_calibrations()
+            Plan(load_config({"magis": {"a": {"format": "absorption", "raw": str(tmp_path / "triplets")}}})).shots.check_calibrations()
 
 
 def test_links_within_a_run_are_followed(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from fieldfit.io.products import product, write_product
 from fieldfit.metrics.trend import trend
 from fieldfit.report.alarms import raised, usual
 from fieldfit.report.quantities import Quantity, counted, measured
-from fieldfit.steps.report_night import report_night, seconds_of
+from fieldfit.sizes import seconds_by_step
+from fieldfit.steps.report_night import report_night
 from fieldfit.types import Status
 
 SHOTS = 400
@@ -139,5 +140,5 @@ def test_seconds_are_summed_over_the_jobs_of_a_step(tmp_path: Path) -> None:
     (tmp_path / "fit_density").mkdir()
     for name, seconds in (("fit_density/0000", 3.5), ("fit_density/0001", 4.0), ("estimate_phase", 1.0)):
         (tmp_path / f"{name}.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:04\t100\n")
-    assert seconds_of(tmp_path) == {"estimate_phase": 1.0, "fit_density": 7.5}
-    assert seconds_of(tmp_path / "nowhere") == {}
+    assert seconds_by_step(tmp_path) == {"estimate_phase": 1.0, "fit_density": 7.5}
+    assert seconds_by_step(tmp_path / "nowhere") == {}

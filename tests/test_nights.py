@@ -88,10 +88,10 @@ def test_a_run_named_as_a_night_of_another_is_refused(tmp_path: Path) -> None:
 def test_late_shots_open_their_own_block_only(tmp_path: Path) -> None:
     folder_of(tmp_path, "2026-11-25", shots=4)
     (tmp_path / "2026-11-25/shots/shot001.tif").unlink()
-    before = plan_of(tmp_path).blocks("clouds-2026-11-25")
+    before = plan_of(tmp_path).shots.blocks("clouds-2026-11-25")
     tifffile.imwrite(tmp_path / "2026-11-25/shots/shot001.tif", np.zeros((2, 2), np.uint16))
     tifffile.imwrite(tmp_path / "2026-11-25/shots/shot009.tif", np.zeros((2, 2), np.uint16))
-    after = plan_of(tmp_path).blocks("clouds-2026-11-25")
+    after = plan_of(tmp_path).shots.blocks("clouds-2026-11-25")
     assert before["0000"] != after["0000"]
     assert before["0001"] == after["0001"]
     assert set(after) == {"0000", "0001", "0004"}
@@ -129,8 +129,8 @@ def test_a_shot_file_that_cannot_be_read_hides_no_other_of_a_night(tmp_path: Pat
         file["shot"] = np.arange(3)
     (folder / "b.h5").write_bytes(b"half a file")
     plan = plan_of(tmp_path, format="hdf5")
-    assert [block.shots for block in plan.blocks("clouds-2026-11-25").values()] == [(0, 1), (2,)]
-    assert "b.h5: cannot be read as HDF5" in plan.unreadable("clouds-2026-11-25")[folder / "b.h5"]
+    assert [block.shots for block in plan.shots.blocks("clouds-2026-11-25").values()] == [(0, 1), (2,)]
+    assert "b.h5: cannot be read as HDF5" in plan.shots.unreadable("clouds-2026-11-25")[folder / "b.h5"]
     plain = Plan(load_config({"magis": {"clouds": {"format": "hdf5", "raw": str(folder), "cameras": "c.json"}}}))
     with pytest.raises(InputError, match=r"b\.h5: cannot be read as HDF5"):
-        plain.blocks("clouds")
+        plain.shots.blocks("clouds")

@@ -1,7 +1,8 @@
 """The same configuration and raw files give the same numbers: on one machine bit for bit, and across thread counts within rounding.
 
 Between the runs memory is taken, so that the arrays of the second lie elsewhere: a library's last bit may depend on that. The parts of a
-sum are added in another order where there are more threads. Stated tolerance: TOLERANCE of a variable's own scale, for fits that stop by convergence; what a network's optimiser makes of rounding is larger, and is held to SHARE of the stated error instead.
+sum are added in another order where there are more threads. Stated tolerance: TOLERANCE of a variable's own scale, for fits that stop by
+convergence; what a network's optimiser makes of rounding is larger, and is held to SHARE of the stated error instead.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,13 @@
-"""What a configuration asks for: its runs, their blocks of shots, and the paths of every product. Read when the DAG is built."""
+"""What a configuration asks for: its runs and nights, and the paths of every product. Read when the DAG is built."""
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fieldfit.catalogue import Place, closed_as, readable_shots, shots_of, version_of
+from fieldfit.catalogue import closed_as
 from fieldfit.config.design import Shower, Toy
 from fieldfit.config.dune import Library
 from fieldfit.config.entry import Entry
@@ -16,8 +16,9 @@ from fieldfit.config.load import Config, load_entry
 from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
 from fieldfit.contract.where import WHERE
 from fieldfit.nights import NIGHT, at_night, check_names, is_night, is_nightly, nights_below, run_of
-from fieldfit.paths import EFFICIENCIES, EXPORTS, SUFFIXES, block_name, night_page, result
-from fieldfit.provenance import canonical, code_hash, sha256
+from fieldfit.paths import EFFICIENCIES, EXPORTS, night_page, result
+from fieldfit.provenance import canonical, code_hash
+from fieldfit.shots import Shots
 from fieldfit.types import InputError, nearest
 from fieldfit.validity import valid_within
 
@@ -29,17 +30,6 @@ STEPS_OF: dict[type[Entry], tuple[str, ...]] = {  # what a run's products are ma
     Pictures: ("fit_pictures",),
     Absorption: ("reduce_absorption",),
 }
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive shots that are fitted together.
-
-    digest: names, sizes and times of their files, or what their rows tell, so that a changed shot reruns its block only.
-    """
-
-    shots: tuple[int, ...]
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,8 @@ class Plan:
         for name, nights in self.nights.items():
             keys = config.magis[name].model_dump(mode="json")
             self.magis |= {run_of(name, night): load_entry("magis", at_night(keys, night)) for night in nights}
-        self.imaging = _of(self.magis, Imaging)
+        self.shots = Shots(self.magis, {name for name in self.magis if self.is_night(name)})
+        self.imaging = self.shots.imaging
         self.ports = _of(self.magis, Ports)
         self.pictures = _of(self.magis, Pictures)
         self.absorption = _of(self.magis, Absorption)
@@ -73,12 +64,9 @@ class Plan:
         self.showers = _of(config.design, Shower)
         self.toys = _of(config.design, Toy)
         self.tomography = _of(config.gallery, Tomography)
-        self._blocks: dict[str, dict[str, Block]] = {}
-        self._unreadable: dict[str, dict[Path, str]] = {}
         for name, entry in self.imaging.items():
             if entry.simulate and entry.simulate.sensor and not entry.calibrations:
                 raise InputError(f"magis.{name}: key 'simulate.sensor' is given without 'calibrations', expected one that says where its frames go")
-
         for name, library in self.libraries.items():
             if library.export.of == "calibrated" and not library.tracks:
                 raise InputError(
@@ -91,29 +79,6 @@ class Plan:
         found: Entry = entries[name]
         return found
 
-    def blocks(self, run: str) -> dict[str, Block]:
-        """Blocks of an imaging run by name.
-
-        Raises InputError when the run's folder holds no shots, and for a shot file that cannot be read; of a night's run such a file is left
-        out and told by `unreadable`: it may still be on its way, and must not stop the night.
-        """
-        if run not in self._blocks:
-            entry = self.imaging[run]
-            places: dict[int, tuple[Place, ...]]
-            if entry.simulate:
-                places, self._unreadable[run] = dict.fromkeys(range(entry.simulate.shots), ()), {}
-            elif self.is_night(run):
-                places, self._unreadable[run] = readable_shots(entry.raw, entry.format)
-            else:
-                places, self._unreadable[run] = shots_of(entry.raw, entry.format), {}
-            self._blocks[run] = _blocks(places, entry.block_size, self.camera_digest(run))
-        return self._blocks[run]
-
-    def unreadable(self, run: str) -> dict[Path, str]:
-        """Shot files of an imaging run that cannot be read, with the reason."""
-        self.blocks(run)
-        return self._unreadable[run]
-
     def is_night(self, run: str) -> bool:
         """Whether a run is a night of a nightly one."""
         return run not in self.config.magis
@@ -123,60 +88,9 @@ class Plan:
         """Imaging runs whose geometry is refined."""
         return [name for name, entry in self.imaging.items() if entry.refine]
 
-    def refined_from(self, run: str) -> list[str]:
-        """The first blocks of a run that together hold as many shots as its geometry is refined from; none where a target tells it."""
-        refine, found, shots = self.imaging[run].refine, [], 0
-        for name, block in self.blocks(run).items():
-            if refine is None or refine.target or shots >= refine.shots:
-                break
-            found.append(name)
-            shots += len(block.shots)
-        return found
-
     def calibrations(self, run: str, first: float, last: float) -> tuple[str, ...]:
         """Calibrations of an imaging run that hold at some time from `first` to `last` [s], the nearest one where none does."""
         return valid_within({name: own.interval for name, own in self.imaging[run].calibrations.items()}, first, last)
-
-    def calibration_digest(self, run: str, name: str) -> str:
-        """Names, sizes and times of the dark and flat frames of a calibration. Raises InputError where there are none."""
-        entry = self.imaging[run]
-        if entry.simulate and entry.simulate.sensor:
-            return _digest([])
-        own = entry.calibrations[name]
-        found = [shots_of(raw, entry.format) for raw in (own.dark, own.flat) if raw is not None]
-        return _digest([place for shots in found for places in shots.values() for place in places], self.camera_digest(run))
-
-    def camera_digest(self, run: str) -> str:
-        """Checksum of the camera file of an imaging run, empty where it is absent or made first.
-
-        In the params of what it is read by: a file with an older time than the products is new to Snakemake only so.
-        """
-        entry = self.imaging[run]
-        return sha256(entry.cameras) if not entry.simulate and entry.cameras.is_file() else ""
-
-    def check_calibrations(self) -> None:
-        """Raises InputError where the dark or flat frames of a calibration are absent, or the frames of an absorption run."""
-        for run in self.absorption:
-            self.digest(run)
-        for run, entry in self.imaging.items():
-            for name in entry.calibrations:
-                self.calibration_digest(run, name)
-
-    def digest(self, run: str) -> str:
-        """Names, sizes and times of the raw files of a run. Raises InputError when they are absent.
-
-        In the params of every step after the first too: what was made before another shot came is not fresh, whatever the clock says.
-        """
-        entry = self.magis[run]
-        if run in self.imaging:
-            return hashlib.sha256(" ".join(block.digest for block in self.blocks(run).values()).encode()).hexdigest()[:16]
-        if entry.simulate:
-            return _digest([])
-        if run not in self.absorption:
-            return _digest([Place(entry.raw)] if entry.raw.is_file() else [])
-        if not entry.raw.is_dir():
-            raise InputError(f"{entry.raw}: no such folder, expected three TIFF files a shot")
-        return _digest([Place(path) for path in sorted(entry.raw.iterdir()) if path.suffix.lower() in SUFFIXES["tiff"]])
 
     def products(self, section: str, name: str) -> list[str]:
         """Paths of the products that an entry ends in."""
@@ -189,7 +103,7 @@ class Plan:
         if section == "gallery":
             return [result("tomogram").format(name=name)]
         if name in self.imaging:
-            entry, blocks = self.imaging[name], self.blocks(name)
+            entry, blocks = self.imaging[name], self.shots.blocks(name)
             sensors = [result("sensor").format(run=name, calibration=own) for own in entry.calibrations]
             sensors += [result("geometry").format(run=name)] if entry.refine else []
             kinds = ["density"] + (["surface"] if entry.object else [])
@@ -205,7 +119,7 @@ class Plan:
             rule = "fit_gradiometer" if run in self.ports else "reduce_absorption" if run in self.absorption else "fit_pictures"
             return {rule: self.products("magis", run)} | last
         kinds = {"calibrate_frames": "electrons", "fit_density": "density"} | ({"extract_surface": "surface"} if self.imaging[run].object else {})
-        steps = {rule: [result(kind).format(run=run, block=block) for block in self.blocks(run)] for rule, kind in kinds.items()}
+        steps = {rule: [result(kind).format(run=run, block=block) for block in self.shots.blocks(run)] for rule, kind in kinds.items()}
         return steps | {"estimate_phase": [result("phase").format(run=run)]} | last
 
     def calibrated(self, detector: str) -> bool:
@@ -306,7 +220,7 @@ class Plan:
             return found + [result("material").format(study=name, seed=seed) for seed in self.showers[name].seeds]
         if section == "magis":
             found = [*found, result("catalogue").format(run=name)]
-            return found + ([result("electrons").format(run=name, block=block) for block in self.blocks(name)] if name in self.imaging else [])
+            return found + ([result("electrons").format(run=name, block=block) for block in self.shots.blocks(name)] if name in self.imaging else [])
         return found
 
     def check_targets(self, targets: Iterable[str]) -> None:
@@ -333,20 +247,6 @@ def _nights(entry: Any, asked: str | None) -> list[str]:
     """Nights of a nightly entry that are there, and the one that is asked for where the raw files are made first."""
     made = [asked] if entry.simulate and asked and is_night(asked) else []
     return sorted({*nights_below(entry.raw), *made})
-
-
-def _blocks(places: dict[int, tuple[Place, ...]], size: int, cameras: str) -> dict[str, Block]:
-    members: dict[str, list[int]] = {}
-    for shot in places:
-        members.setdefault(block_name(shot, size), []).append(shot)
-    return {name: Block(tuple(shots), _digest([place for shot in shots for place in places[shot]], cameras)) for name, shots in members.items()}
-
-
-def _digest(places: Sequence[Place], more: str = "") -> str:
-    digest = hashlib.sha256(more.encode())
-    for place in places:
-        digest.update(f"{version_of(place)}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def _kinds() -> str:

@@ -38,6 +38,15 @@ def seconds_taken(*benchmarks: Path) -> list[float]:
     return [seconds for path in benchmarks for row in _latest(path) if (seconds := _number(row.get("s"))) > 0]
 
 
+def seconds_by_step(folder: Path) -> dict[str, float]:
+    """Seconds of a run's steps, the sum over their jobs; folder: of the run's logs, where a step of blocks has a folder of its own."""
+    found: dict[str, float] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        step = path.stem if path.parent == folder else path.relative_to(folder).parts[0]
+        found[step] = found.get(step, 0.0) + sum(_number(row.get("s")) for row in _rows(path))
+    return found
+
+
 def _latest(benchmarks: Path) -> list[dict[str, str]]:
     files = [benchmarks] if benchmarks.is_file() else list(benchmarks.glob("*.tsv"))
     return [row for path in sorted(files, key=lambda path: path.stat().st_mtime)[-LOOKED:] for row in _rows(path)]

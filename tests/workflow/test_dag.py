@@ -77,7 +77,7 @@ def test_a_new_shot_reruns_its_own_block_only(tmp_path):
 
     def blocks():
         entry = {"format": "tiff", "raw": str(tmp_path), "cameras": "c.json", "block_size": 2}
-        return Plan(load_config({"magis": {"run": entry}})).blocks("run")
+        return Plan(load_config({"magis": {"run": entry}})).shots.blocks("run")
 
     for shot in range(3):
         tifffile.imwrite(tmp_path / f"shot{shot:03d}.tif", np.zeros((2, 2), np.uint16))

@@ -15,7 +15,7 @@ def places_of(run):
 @cache
 def calibrations_of(run, block):
     """Names of the calibrations that a block's shots may need: by their stamps, or by their numbers."""
-    entry, shots = plan.imaging[run], plan.blocks(run)[block].shots
+    entry, shots = plan.imaging[run], plan.shots.blocks(run)[block].shots
     if not entry.calibrations:
         return []
     if entry.simulate:  # its files have no stamps, and may not be there yet
@@ -27,12 +27,12 @@ def calibrations_of(run, block):
 
 def block_mb(rule, first, shot):
     """Memory of a block's job: as measured, or `first` MB and `shot` MB for each of its shots."""
-    return lambda w, attempt: memory_mb(Path(f"logs/magis/{w.run}/{rule}"), first + shot * len(plan.blocks(w.run)[w.block].shots), attempt)
+    return lambda w, attempt: memory_mb(Path(f"logs/magis/{w.run}/{rule}"), first + shot * len(plan.shots.blocks(w.run)[w.block].shots), attempt)
 
 
 def block_minutes(rule, shot):
     """Minutes of a block's job: as measured, or 5 and `shot` seconds for each of its shots."""
-    return lambda w, attempt: minutes(Path(f"logs/magis/{w.run}/{rule}"), 5 + shot * len(plan.blocks(w.run)[w.block].shots) / 60, attempt)
+    return lambda w, attempt: minutes(Path(f"logs/magis/{w.run}/{rule}"), 5 + shot * len(plan.shots.blocks(w.run)[w.block].shots) / 60, attempt)
 
 
 rule describe_setup:
@@ -53,7 +53,7 @@ rule describe_setup:
         runtime=10,
     params:
         entry=lambda w: params_of("magis", w.run),
-        cameras=lambda w: plan.camera_digest(w.run),
+        cameras=lambda w: plan.shots.camera_digest(w.run),
         code=code_hash("fieldfit.steps.describe_setup"),
     script:
         "../scripts/describe_setup.py"
@@ -80,7 +80,7 @@ rule characterise_sensor:
         runtime=30,
     params:
         entry=lambda w: params_of("magis", w.run, [w.calibration]),
-        digest=lambda w: plan.calibration_digest(w.run, w.calibration),
+        digest=lambda w: plan.shots.calibration_digest(w.run, w.calibration),
         code=code_hash("fieldfit.steps.characterise_sensor"),
     script:
         "../scripts/characterise_sensor.py"
@@ -110,8 +110,8 @@ rule calibrate_frames:
         runtime=block_minutes("calibrate_frames", 2),
     params:
         entry=lambda w: params_of("magis", w.run, calibrations_of(w.run, w.block)),
-        shots=lambda w: list(plan.blocks(w.run)[w.block].shots),
-        digest=lambda w: plan.blocks(w.run)[w.block].digest,
+        shots=lambda w: list(plan.shots.blocks(w.run)[w.block].shots),
+        digest=lambda w: plan.shots.blocks(w.run)[w.block].digest,
         code=code_hash("fieldfit.steps.calibrate_frames"),
     script:
         "../scripts/calibrate_frames.py"
@@ -121,7 +121,7 @@ rule refine_geometry:
     """Where the views really stand: poses, magnification, focus and mirror normals, from the clouds of the run's first shots or from a target."""
     input:
         cameras=lambda w: plan.imaging[w.run].cameras,
-        electrons=lambda w: [f"results/magis/{w.run}/electrons/{block}.nc" for block in plan.refined_from(w.run)],
+        electrons=lambda w: [f"results/magis/{w.run}/electrons/{block}.nc" for block in plan.shots.refined_from(w.run)],
         target=lambda w: plan.imaging[w.run].refine.target or [],
     output:
         "results/magis/{run}/geometry.nc",
@@ -165,7 +165,7 @@ rule fit_density:
         runtime=block_minutes("fit_density", 30),
     params:
         entry=lambda w: params_of("magis", w.run),
-        digest=lambda w: plan.blocks(w.run)[w.block].digest,
+        digest=lambda w: plan.shots.blocks(w.run)[w.block].digest,
         code=code_hash("fieldfit.steps.fit_density"),
     script:
         "../scripts/fit_density.py"
@@ -193,7 +193,7 @@ rule extract_surface:
         runtime=block_minutes("extract_surface", 20),
     params:
         entry=lambda w: params_of("magis", w.run),
-        digest=lambda w: plan.blocks(w.run)[w.block].digest,
+        digest=lambda w: plan.shots.blocks(w.run)[w.block].digest,
         code=code_hash("fieldfit.steps.extract_surface"),
     script:
         "../scripts/extract_surface.py"
@@ -202,7 +202,7 @@ rule extract_surface:
 rule estimate_phase:
     """Phase, contrast, period, atom number, position and size of every shot of a run, from the densities of its blocks."""
     input:
-        lambda w: [f"results/magis/{w.run}/density/{block}.nc" for block in plan.blocks(w.run)],
+        lambda w: [f"results/magis/{w.run}/density/{block}.nc" for block in plan.shots.blocks(w.run)],
     output:
         "results/magis/{run}/phase.nc",
     log:
@@ -217,7 +217,7 @@ rule estimate_phase:
         runtime=20,
     params:
         entry=lambda w: params_of("magis", w.run),
-        digest=lambda w: plan.digest(w.run),
+        digest=lambda w: plan.shots.digest(w.run),
         code=code_hash("fieldfit.steps.estimate_phase"),
     script:
         "../scripts/estimate_phase.py"
@@ -241,7 +241,7 @@ rule fit_pictures:
         runtime=20,
     params:
         entry=lambda w: params_of("magis", w.run),
-        digest=lambda w: plan.digest(w.run),
+        digest=lambda w: plan.shots.digest(w.run),
         code=code_hash("fieldfit.steps.fit_pictures"),
     script:
         "../scripts/fit_pictures.py"
@@ -266,7 +266,7 @@ rule reduce_absorption:
         runtime=60,
     params:
         entry=lambda w: params_of("magis", w.run),
-        digest=lambda w: plan.digest(w.run),
+        digest=lambda w: plan.shots.digest(w.run),
         code=code_hash("fieldfit.steps.reduce_absorption"),
     script:
         "../scripts/reduce_absorption.py"
@@ -290,7 +290,7 @@ rule fit_gradiometer:
         runtime=30,
     params:
         entry=lambda w: params_of("magis", w.run),
-        digest=lambda w: plan.digest(w.run),
+        digest=lambda w: plan.shots.digest(w.run),
         code=code_hash("fieldfit.steps.fit_gradiometer"),
     script:
         "../scripts/fit_gradiometer.py"

@@ -29,8 +29,8 @@ rule catalogue_shots:
     params:
         entry=lambda w: params_of("magis", w.run),
         state=lambda w: plan.state(w.run),
-        unreadable=lambda w: ({str(path): reason for path, reason in plan.unreadable(w.run).items()} if w.run in plan.imaging else {}),
-        digest=lambda w: plan.digest(w.run),
+        unreadable=lambda w: ({str(path): reason for path, reason in plan.shots.unreadable(w.run).items()} if w.run in plan.imaging else {}),
+        digest=lambda w: plan.shots.digest(w.run),
         code=code_hash("fieldfit.steps.catalogue_shots"),
     script:
         "../scripts/catalogue_shots.py"
@@ -58,7 +58,7 @@ rule report_night:
         entry={},
         limits=plan.config.alarms.model_dump(mode="json"),
         absent=lambda w: list(plan.night_named(w.night).absent),
-        digests=lambda w: [plan.digest(run) for run in plan.night_named(w.night).runs],
+        digests=lambda w: [plan.shots.digest(run) for run in plan.night_named(w.night).runs],
         code=code_hash("fieldfit.steps.report_night"),
     script:
         "../scripts/report_night.py"

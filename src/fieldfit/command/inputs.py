@@ -94,7 +94,7 @@ def _cameras(own: Imaging) -> str:
 
 
 def _shots(plan: Plan, name: str, readable: bool) -> str:
-    own, blocks = plan.imaging[name], plan.blocks(name)
+    own, blocks = plan.imaging[name], plan.shots.blocks(name)
     shots = [shot for block in blocks.values() for shot in block.shots]
     missing = sum(after - before - 1 for before, after in pairwise(shots))
     told = f"{_number(len(blocks), 'block')} of {own.block_size} shots, {_number(len(shots), 'shot')}, {_number(missing, 'missing number')}"

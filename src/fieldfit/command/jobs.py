@@ -26,7 +26,7 @@ def _magis(plan: Plan, name: str) -> dict[str, int]:
     ):
         if name in entries:
             return {made: int(entries[name].simulate is not None), rule: 1, **closing}
-    entry, blocks = plan.imaging[name], len(plan.blocks(name))
+    entry, blocks = plan.imaging[name], len(plan.shots.blocks(name))
     return {
         "simulate_shots": int(entry.simulate is not None),
         "simulate_calibration": len(entry.calibrations) if entry.simulate and entry.simulate.sensor else 0,

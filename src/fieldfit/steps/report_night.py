@@ -1,6 +1,5 @@
 """The page of a night and its alarms, from the runs' products and catalogues."""
 
-import csv
 import json
 import logging
 import math
@@ -15,6 +14,7 @@ from fieldfit.nights import is_night
 from fieldfit.report.alarms import Alarm, failed_rows, raised, told
 from fieldfit.report.night import RunOfNight, night_page
 from fieldfit.report.quantities import counted, measured, paced
+from fieldfit.sizes import seconds_by_step
 
 log = logging.getLogger(__name__)
 
@@ -71,22 +71,11 @@ def _run(path: Path, catalogue: Path, logs: Path) -> RunOfNight:
     product, listed = open_product(path, kind, chunks={}), open_product(catalogue, "catalogue")
     name = path.parent.name
     figures, reasons = counted(listed)
-    seconds = seconds_of(logs / "magis" / name)
+    seconds = seconds_by_step(logs / "magis" / name)
     figures |= measured(product) | paced(seconds, int(figures["shots received"].value))
     unreadable = str(listed.attrs.get("unreadable", "none"))
     waiting = [f"{name}: cannot be read: {line}" for line in unreadable.split("\n") if unreadable != "none"]
     return RunOfNight(name, labelled(product), figures, reasons, seconds, [provenance_line(path), provenance_line(catalogue)], waiting)
-
-
-def seconds_of(folder: Path) -> dict[str, float]:
-    """Seconds of a run's steps, the sum over their jobs, from the benchmark files beside their logs; none where there are none."""
-    found: dict[str, float] = {}
-    for file in sorted(folder.rglob("*.tsv")):
-        step = file.stem if file.parent == folder else file.relative_to(folder).parts[0]
-        with file.open() as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-        found[step] = found.get(step, 0.0) + sum(float(row["s"]) for row in rows)
-    return found
 
 
 def earlier(output: Path, night: str, run: str, count: int) -> list[dict[str, float]]:

@@ -11,8 +11,9 @@ from fieldfit.plan import Night, Plan
 from fieldfit.report.alarms import Alarm, told
 from fieldfit.report.night import RunOfNight
 from fieldfit.report.quantities import Quantity, measured
+from fieldfit.sizes import seconds_by_step
 from fieldfit.steps.estimate_phase import estimate_phase
-from fieldfit.steps.report_night import seconds_of, write_night
+from fieldfit.steps.report_night import write_night
 from fieldfit.types import InputError, Status
 
 SHOWN = 20  # failures of a run that are told one by one
@@ -34,7 +35,7 @@ def _run(plan: Plan, name: str, logs: Path) -> tuple[RunOfNight, list[Alarm]]:
     """A run as far as it came. A block that is not done has an alarm with the last line of its log."""
     wanted = [Path(path) for path in plan.products("magis", name)]
     missing = [(rule, Path(path)) for rule, paths in plan.steps_of(name).items() for path in paths if not Path(path).is_file()]
-    seconds = seconds_of(logs / "magis" / name)
+    seconds = seconds_by_step(logs / "magis" / name)
     blocks = [path for path in wanted if path.parent.name == "density"]
     done = [path for path in blocks if path.is_file()]
     told_of = [(path, last_words(logs / "magis" / name, rule, path)) for rule, path in missing]
@@ -52,7 +53,7 @@ def _run(plan: Plan, name: str, logs: Path) -> tuple[RunOfNight, list[Alarm]]:
         product = open_product(last, "phase" if name in plan.imaging or name in plan.pictures else wanted[-1].stem).load()
         product.close()
         status = product.status.values
-        received = sum(len(block.shots) for block in plan.blocks(name).values()) if name in plan.imaging else len(status)
+        received = sum(len(block.shots) for block in plan.shots.blocks(name).values()) if name in plan.imaging else len(status)
         reasons = {Status(int(flag)).name: int((status == flag).sum()) for flag in np.unique(status) if flag != Status.good}
         reasons |= {"unprocessed": received - len(status)} if received > len(status) else {}
         good = int((status == Status.good).sum())
