@@ -82,6 +82,29 @@ def test_a_volume_is_three_slices_of_the_first_good_shot(write):
     assert max(map(len, lines)) <= 100
 
 
+def test_a_variable_at_one_shot_and_place(phase, capsys):
+    assert "0.5646425" in shown(capsys, phase, "phase", "--at", "shot=3")
+    told = shown(capsys, phase, "position", "--at", "shot=3", "--at", "axis=y")
+    assert "one value" in told
+    assert len(shown(capsys, phase, "position", "--at", "axis=y", "--csv").splitlines()) == 41
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["phase", "--at", "shots=3"], "no dimension 'shots'; did you mean 'shot'?"),
+        (["phase", "--at", "shot=40"], "no such shot, expected a whole number, 0 to 39, that is there"),
+        (["phase", "--at", "shot=first"], "no such shot"),
+        (["position", "--at", "axis=w"], "no such axis, expected x, y, z"),
+        (["phase", "--at", "axis=x"], "phase has no dimension axis (its dimensions: shot)"),
+        (["--at", "shot=3"], "without a variable"),
+    ],
+)
+def test_a_place_that_is_not_there_is_told(phase, capsys, words, told):
+    assert main(["show", str(phase), *words]) == 1
+    assert told in capsys.readouterr().err
+
+
 def test_statistics_of_a_large_variable_are_those_of_the_whole(write, monkeypatch):
     values = np.random.default_rng(1).normal(size=(3, 16, 16, 16))
     values[0, :2] = np.nan

@@ -20,6 +20,8 @@ EXAMPLES = """  fieldfit show results/magis/night/phase.nc                    ev
   fieldfit show results/magis/night/phase.nc phase              a plot and values, shot by shot
   fieldfit show results/magis/night/phase.nc phase --table      all values
   fieldfit show results/magis/night/phase.nc phase --csv        the same for a spreadsheet
+  fieldfit show results/magis/night/density/0000.nc density --at shot=17
+                                                                slices through the density of that shot
   fieldfit show results/magis/night/phase.nc --png phase.png    the report's pictures of it: phase.png, phase-2.png, ...
 """
 LONGEST = 14  # characters of a number
@@ -34,6 +36,7 @@ def add(verbs: Any) -> None:
     verb = add_verb(verbs, "show", "a product as table or picture in the terminal, or as PNG", EXAMPLES, run)
     add_path(verb, "product", "a NetCDF file below results/", NETCDF)
     verb.add_argument("variable", nargs="?", help="one of its variables (default: an overview of all)")
+    verb.add_argument("--at", action="append", default=[], metavar="DIMENSION=VALUE", help="only there: shot=17, channel=3; may be repeated")
     form = verb.add_mutually_exclusive_group()
     add_path(form, "--png", "write the report's pictures of it, or a plot of the variable: FILE, FILE-2, ...", FILES, metavar="FILE")
     form.add_argument("--table", action="store_true", help="all values of the variable, a line each, and no plot")
@@ -45,6 +48,8 @@ def run(asked: argparse.Namespace) -> int:
     if asked.variable is not None and asked.variable not in dataset.variables:
         known = [str(name) for name in dataset.variables]
         raise InputError(f"{asked.product}: no variable '{asked.variable}'{nearest(asked.variable, known)} (known: {', '.join(known)})")
+    if asked.at:
+        dataset = selected(dataset, asked)
     if asked.png:
         from fieldfit.command.pictures import write_pictures
 
@@ -60,6 +65,20 @@ def run(asked: argparse.Namespace) -> int:
     for line in lines:
         sys.stdout.write(line + "\n")
     return 0
+
+
+def selected(dataset: "xr.Dataset", asked: argparse.Namespace) -> "xr.Dataset":
+    """The product at the places that are asked for. Raises InputError where the variable has none such, and without a variable."""
+    from fieldfit.command.selection import at
+
+    if asked.variable is None:
+        raise InputError(f"{asked.product}: --at {asked.at[0]} without a variable, expected one of {', '.join(map(str, dataset.data_vars))}")
+    dims = [str(dim) for dim in dataset[asked.variable].dims]
+    for place in asked.at:
+        name = place.partition("=")[0].strip()
+        if name in dataset.dims and name not in dims:
+            raise InputError(f"{asked.product}: --at {place}: {asked.variable} has no dimension {name} (its dimensions: {', '.join(dims) or 'none'})")
+    return at(dataset, asked.at, asked.product)
 
 
 def read_product(path: Path) -> "xr.Dataset":
