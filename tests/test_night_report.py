@@ -11,6 +11,7 @@ import xarray as xr
 from fieldfit.config.operation import Alarms
 from fieldfit.io.products import product, write_product
 from fieldfit.metrics.trend import trend
+from fieldfit.report import gradiometer
 from fieldfit.report.alarms import raised, usual
 from fieldfit.report.quantities import Quantity, counted, measured
 from fieldfit.sizes import seconds_by_step
@@ -142,3 +143,16 @@ def test_seconds_are_summed_over_the_jobs_of_a_step(tmp_path: Path) -> None:
         (tmp_path / f"{name}.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:04\t100\n")
     assert seconds_by_step(tmp_path) == {"estimate_phase": 1.0, "fit_density": 7.5}
     assert seconds_by_step(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize("together", [1 << 18, 5000, 997])
+def test_the_strongest_sine_is_found_however_many_frequencies_are_read_together(monkeypatch, together: int) -> None:
+    monkeypatch.setattr(gradiometer, "TOGETHER", together)
+    random = np.random.default_rng(0)
+    amplitude, std = random.random((2, 1, 20_001)).astype(np.float32)
+    std[0, 17] = np.nan
+    data = xr.Dataset({"signal_amplitude": (("pair", "frequency"), amplitude), "signal_amplitude_std": (("pair", "frequency"), std)})
+    edges = np.linspace(0, 20_001, 4_000, endpoint=False).astype(int)
+    largest, best = gradiometer._largest(data, 0, edges)
+    assert (largest == np.fmax.reduceat(amplitude[0] / std[0], edges)).all()
+    assert best == np.nanargmax(amplitude / std)

@@ -68,7 +68,7 @@ def write_night(night: str, runs: Sequence[RunOfNight], alarms: Sequence[Alarm],
 
 def _run(path: Path, catalogue: Path, logs: Path) -> RunOfNight:
     kind = str(attributes_of(path, "a run's last product")["product"])
-    product, listed = open_product(path, kind, chunks={}), open_product(catalogue, "catalogue")
+    product, listed = open_product(path, kind, chunks={}), open_product(catalogue, "catalogue", chunks={})  # a night is large
     name = path.parent.name
     figures, reasons = counted(listed)
     seconds = seconds_by_step(logs / "magis" / name)
