@@ -24,6 +24,7 @@ from fieldfit.types import InputError, Status
 
 COUPLINGS = ("position_squared", "position_x", "position_y", "intensity")
 FEWEST = 20  # usable shots below which offsets and contrasts of a run cannot be told
+ROUNDING = 1e-12  # of a value
 UM, PERCENT = 1e6, 100.0
 BLOCK = 16384  # shots written together
 SINES = 1 << 18  # frequencies written together
@@ -78,14 +79,24 @@ def _clouds(run: Run, good: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _auxiliary(run: Run, good: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Names and rows of the auxiliary quantities that the file has."""
+    """Names and rows of the auxiliary quantities that the file has, less their means.
+
+    So they are as good as float64 in float32, and of a long night they are much of what is in memory.
+    """
     rows: dict[str, np.ndarray] = {}
     if run.position is not None:
         at = run.position[good].astype(float)
-        rows |= {"position_squared": (at**2).sum(1), "position_x": at[:, 0], "position_y": at[:, 1]}
+        rows |= {"position_squared": _centred((at**2).sum(1)), "position_x": _centred(at[:, 0]), "position_y": _centred(at[:, 1])}
     if run.intensity is not None:
-        rows["intensity"] = run.intensity[good].astype(float)
-    return list(rows), np.array(list(rows.values())).reshape(len(rows), int(good.sum()))
+        rows["intensity"] = _centred(run.intensity[good].astype(float))
+    return list(rows), np.array(list(rows.values()), np.float32).reshape(len(rows), int(good.sum()))
+
+
+def _centred(row: np.ndarray) -> np.ndarray:
+    mean = row.mean()
+    off = row - mean
+    off[np.abs(off) <= ROUNDING * abs(mean)] = 0  # what does not vary has no coupling
+    return off.astype(np.float32)
 
 
 def _static(found: Gradiometer, names: list[str]) -> dict[str, np.ndarray]:
@@ -158,9 +169,9 @@ def _measured(series: PortSeries, pair: int, names: list[str]) -> dict[str, tupl
     value, scatter = series.corrected(pair)
     rows = {"phase resolution": phase_density(series.residual(pair, value)[series.good], scatter[series.good], rate)}
     if "position_x" in channel:
-        rows["position a shot"] = max(scatter_density(channel[name] * UM, rate) for name in ("position_x", "position_y"))
+        rows["position a shot"] = max(scatter_density(channel[name].astype(float) * UM, rate) for name in ("position_x", "position_y"))
     if "intensity" in channel:
-        rows["laser intensity"] = scatter_density(channel["intensity"] * PERCENT, rate)
+        rows["laser intensity"] = scatter_density(channel["intensity"].astype(float) * PERCENT, rate)
     return rows
 
 

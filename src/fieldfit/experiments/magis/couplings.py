@@ -54,7 +54,7 @@ def regress(
     time: Float[np.ndarray, "shot"], value: Float[np.ndarray, "shot"], std: Float[np.ndarray, "shot"], auxiliary: Float[np.ndarray, "coupling shot"]
 ) -> Regression:
     """Fit offset, couplings and as many lines as are significant. A constant auxiliary quantity gets coefficient 0 and infinite deviation."""
-    mean, spread = (np.array([getattr(row, name)() for row in auxiliary]).reshape(len(auxiliary)) for name in ("mean", "std"))
+    mean, spread = (np.array([getattr(row, name)(dtype=float) for row in auxiliary]).reshape(len(auxiliary)) for name in ("mean", "std"))
     varies = spread > 1e-12 * np.array([max(abs(row.min()), abs(row.max())) for row in auxiliary]).reshape(len(auxiliary))
     found: list[float] = []
     excess = 0.0
