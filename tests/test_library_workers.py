@@ -141,7 +141,7 @@ def test_a_file_is_cut_where_baskets_and_chunks_begin(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """Two processes of dask."""
-    with workers(2, {"mem_mb": 3000}, tmp_path_factory.mktemp("pair")) as found:
+    with workers(2, {"mem_mb": 3000}, tmp_path_factory.mktemp("pair"), Path("logs")) as found:
         yield found
 
 
@@ -154,7 +154,7 @@ def test_a_cluster_writes_the_file_that_one_process_writes(tmp_path: Path, monke
     entry = load_entry("dune", keys | {"photons_per_voxel": 1000, "quality": {"misplaced_sensors": "accept"}})
     monkeypatch.chdir(tmp_path)  # paths of a configuration are relative
     read_library(Path("library.root"), Path("channels.json"), Path("alone/library.nc"), entry)
-    with workers(2, {"mem_mb": 3000}, Path("pair")) as hands:
+    with workers(2, {"mem_mb": 3000}, Path("pair"), Path("logs")) as hands:
         read_library(Path("library.root"), Path("channels.json"), Path("pair/library.nc"), entry, hands)
     xr.testing.assert_identical(xr.open_dataset("alone/library.nc"), xr.open_dataset("pair/library.nc"))
     assert {path.name for path in Path("pair").iterdir()} == {"library.nc", "library.nc.sha256"}
@@ -203,18 +203,18 @@ def test_a_worker_that_dies_changes_nothing(tmp_path: Path, pair: Workers) -> No
 
 def test_workers_that_die_again_and_again_are_told(tmp_path: Path) -> None:
     source = lethal(library(tmp_path / "library", "larsoft", "by voxel"), None)
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), workers(2, {"mem_mb": 3000}, tmp_path / "own") as hands:
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), workers(2, {"mem_mb": 3000}, tmp_path / "own", tmp_path / "logs") as hands:
         found = told(source, TOLERANT, tmp_path, hands=hands)
     assert isinstance(found, str) and "2 workers died one after the other of one task" in found and "mem_mb" in found
-    assert list((tmp_path / "own").iterdir()) == []
+    assert list((tmp_path / "own", tmp_path / "logs").iterdir()) == []
 
 
 def test_resources_that_make_no_sense_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for resources in ({"dask_workers": 4}, {"dask_cluster": "slurm"}, {"dask_cluster": "pbs", "dask_workers": 2}):
-        with pytest.raises(InputError, match="expected slurm and a number, or neither"), workers(1, resources, tmp_path):
+        with pytest.raises(InputError, match="expected slurm and a number, or neither"), workers(1, resources, tmp_path, tmp_path):
             pass
-    with workers(1, {"mem_mb": 4000}, tmp_path) as hands:
+    with workers(1, {"mem_mb": 4000}, tmp_path, tmp_path) as hands:
         assert hands.count == 1 and list(hands.run(abs, [-1, -2])) == [1, 2]
     monkeypatch.setattr("fieldfit.io.workers.importlib.util.find_spec", lambda name: None if name == "distributed" else True)
-    with pytest.raises(InputError, match=r"distributed is not installed; expected them: uv sync --extra cluster"), workers(2, {}, tmp_path):
+    with pytest.raises(InputError, match=r"distributed is not installed; expected them: uv sync --extra cluster"), workers(2, {}, tmp_path, tmp_path):
         pass

@@ -24,7 +24,8 @@ PACKAGES = ("distributed", "cryptography", "dask_jobqueue")
 MB = 10**6
 # Workers keep freed memory for the next chunk: given back to the system at once, as dask has it, each chunk is twice as slow.
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}  # bytes; the first is the largest that glibc takes
-QUIET: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}  # no pages for the curious
+NO_ROUTES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
 
 def in_turn(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -45,12 +46,13 @@ ALONE = Workers(1)
 
 
 @contextmanager
-def workers(threads: int, resources: Mapping[str, Any], folder: Path) -> Iterator[Workers]:
+def workers(threads: int, resources: Mapping[str, Any], folder: Path, logs: Path) -> Iterator[Workers]:
     """Those that a rule's threads and resources ask for.
 
     threads: processes on this machine, which share the rule's mem_mb with the step's own; 1: that alone. resources: `dask_cluster: slurm` and
     `dask_workers: N` for N jobs of one core and mem_mb each, with the site's settings from dask's own configuration (jobqueue.slurm).
-    folder: where credentials and what workers keep for themselves lie meanwhile; every node sees it.
+    folder: where credentials and what workers keep for themselves lie meanwhile; every node sees it. logs: a folder for the jobs' output,
+    unless the site has one.
     Raises InputError when a package is missing, the resources make no sense, or worker after worker dies of a task.
     """
     kind, count, memory = resources.get("dask_cluster"), int(resources.get("dask_workers", 0)), int(resources.get("mem_mb", 0)) * MB
@@ -70,8 +72,8 @@ def workers(threads: int, resources: Mapping[str, Any], folder: Path) -> Iterato
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=folder.absolute(), prefix=".workers-", ignore_cleanup_errors=True) as own,
-        dask.config.set(QUIET),
-        (_slurm if kind else _local)(count, each, own) as cluster,
+        dask.config.set(NO_ROUTES),
+        _slurm(count, each, own, logs) if kind else _local(count, each, own) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         logging.info("%d workers asked for of %s", count, client.scheduler.address)
@@ -116,22 +118,27 @@ def _local(count: int, memory: int, folder: str) -> Any:
         protocol="tls://",
         local_directory=folder,
         silence_logs=logging.ERROR,
-        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        scheduler_kwargs=NO_PAGES,
     )
 
 
-def _slurm(count: int, memory: int, folder: str) -> Any:
+def _slurm(count: int, memory: int, folder: str, logs: Path) -> Any:
     """Jobs of Slurm, with the site's own settings."""
     from dask_jobqueue.slurm import SLURMCluster
+    from distributed import Security
 
+    site, made = dask.config.get("jobqueue.slurm"), Security.temporary().get_tls_config_for_role("worker")
+    kept = {name: Path(folder, f"{name}.pem") for name in ("ca_file", "cert", "key")}
+    for name, path in kept.items():  # in a folder that is nobody else's to read
+        path.write_text(made[name])
+    roles = {f"tls_{role}_{name}": str(kept[name]) for role in ("scheduler", "worker", "client") for name in ("cert", "key")}
     return SLURMCluster(
         n_workers=count,
         cores=1,
         processes=1,
         memory=f"{memory} B" if memory else None,  # None: the site's
-        security=True,
-        shared_temp_directory=folder,
-        local_directory=folder,
+        security=Security(tls_ca_file=str(kept["ca_file"]), require_encryption=True, **roles),
+        log_directory=site["log-directory"] or str(logs),
         silence_logs=logging.ERROR,
-        scheduler_options={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        scheduler_options=site["scheduler-options"] | NO_PAGES,
     )
