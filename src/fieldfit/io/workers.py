@@ -64,20 +64,27 @@ def workers(threads: int, resources: Mapping[str, Any], folder: Path, logs: Path
     missing = [name for name in PACKAGES if not importlib.util.find_spec(name)]
     if missing:
         raise InputError(f"workers are asked for, and {', '.join(missing)} is not installed; expected them: uv sync --extra cluster")
+    hands = hired(count, memory, folder, logs) if kind else hired(threads, memory // (threads + 1), folder)
+    with hands as found:
+        yield found
+
+
+@contextmanager
+def hired(count: int, memory: int, folder: Path, logs: Path | None = None) -> Iterator[Workers]:
+    """Processes on this machine, or jobs of Slurm when there is a folder for their `logs`; memory: bytes of each. folder: as above."""
     from distributed import Client
 
-    count, each = (count, memory) if kind else (threads, memory // (threads + 1))
     logging.getLogger("distributed").setLevel(logging.WARNING)
     os.environ.update({name: value for name, value in MEMORY.items() if name not in os.environ})
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=folder.absolute(), prefix=".workers-", ignore_cleanup_errors=True) as own,
         dask.config.set(NO_ROUTES),
-        _slurm(count, each, own, logs) if kind else _local(count, each, own) as cluster,
+        _slurm(count, memory, own, logs) if logs else _local(count, memory, own) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         logging.info("%d workers asked for of %s", count, client.scheduler.address)
-        yield Workers(count, lambda task, items: _run(client, task, items), each)
+        yield Workers(count, partial(_run, client), memory)
 
 
 def _run(client: Any, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
