@@ -24,7 +24,7 @@ from fieldfit.io.optical.source import Part, Source
 from fieldfit.io.whole import refusals_told, whole
 from fieldfit.io.workers import Workers
 
-EACH = 4  # parts and groups a worker, at least: none waits long for the last one
+EACH = 4  # parts and groups a worker: none waits long for the last one
 VALUE_BYTES = 5  # of memory: a value and its flag
 
 
@@ -75,9 +75,7 @@ def fill_files(
     Raises InputError when the library cannot be read, or the disk is full.
     """
     channels, voxels = source.channels, source.box.voxels
-    group = max(1, most_bytes // (VALUE_BYTES * voxels))
-    if workers.count > 1:
-        group = min(group, -(-channels // (EACH * workers.count)))
+    group = min(max(1, most_bytes // (VALUE_BYTES * voxels)), -(-channels // (EACH * workers.count)))
     task, firsts = _Task(source, quality, scratch.absolute(), group), range(0, channels, group)
     for name, kind in (("values", "f4"), ("flags", "i1")):  # made here, filled by the workers, and not opened before they are done
         np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", kind, (channels, voxels))
