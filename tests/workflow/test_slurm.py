@@ -27,10 +27,10 @@ def test_the_whole_dag_runs_as_slurm_jobs(cluster, tmp_path):
 LIBRARY = "results/dune/box/library.nc"
 
 
-def jobs_named(name: str) -> list[str]:
-    """Slurm jobs so far, a line each."""
+def jobs_named(name: str, folder: Path) -> list[str]:
+    """Slurm jobs of a folder so far, a line each."""
     found = subprocess.run(["scontrol", "show", "jobs", "-o"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in found if f"JobName={name}" in line]
+    return [line for line in found if f"JobName={name}" in line and str(folder) in line]
 
 
 @pytest.mark.slow
@@ -46,10 +46,10 @@ def test_a_library_is_read_by_workers_that_are_slurm_jobs(cluster, tmp_path: Pat
     told["set-resources"]["read_library"] = {"dask_cluster": "slurm", "dask_workers": 1}  # the other core is the step's
     profile.write_text(yaml.safe_dump(told))
     monkeypatch.setenv("DASK_JOBQUEUE__SLURM__QUEUE", "cpu")
-    monkeypatch.setenv("DASK_JOBQUEUE__SLURM__NAME", f"reader-{tmp_path.name}")
+    monkeypatch.setenv("DASK_JOBQUEUE__SLURM__NAME", "reader")
     run = snakemake(tmp_path, LIBRARY, "--forcerun", "read_library", "--profile", "slurm", config=config, timeout=600)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "channels arranged" in (tmp_path / "logs/dune/box/read_library.log").read_text()
-    assert len(jobs_named(f"reader-{tmp_path.name}")) == 1
+    assert len(jobs_named("reader", tmp_path)) == 1
     xr.testing.assert_identical(xr.open_dataset(tmp_path / LIBRARY), xr.open_dataset(tmp_path / "alone.nc"))
     assert {path.name for path in (tmp_path / LIBRARY).parent.iterdir()} == {"library.nc", "library.nc.sha256"}
