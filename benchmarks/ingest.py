@@ -1,12 +1,17 @@
 """How fast a LArSoft library is read with every row checked, and in how much memory, beside the plain idiom.
 
-    uv run python benchmarks/ingest.py [MILLIONS [FOLDER]]
+    uv run python benchmarks/ingest.py [MILLIONS [FOLDER]]            # one process
+    uv run python benchmarks/ingest.py workers [MILLIONS [FOLDER]]    # and one and two workers of dask
 
 Writes a library of that many million rows (default 40), counted direct light of a row of sensors, with uproot: once in LArSoft's order and
 once shuffled. Reads each in processes of their own: the plain way (`arrays()` of the whole tree and one assignment, no check); `fill_table`,
 which checks every row; with the quality control of all voxels (`check_library`) after it; and the whole step, which writes library.nc
 compressed. Each of ours once in memory and once with a quarter of the memory that the table needs.
 Prints a Markdown table: rows a CPU-second, and peak memory, above that of the imports, in dense tables.
+
+With `workers`: rows a second of wall clock from the closed file to the arranged table, and of the whole step, by the step's own process (table
+in memory, and in files as the workers make it) and by one and two workers. All ways in turn, the median of REPEATS rounds after one that
+does not count. Workers are started once, before the clock; how long that takes is printed. The two need two cores that nobody else uses.
 """
 
 import json
@@ -17,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +36,7 @@ from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import given_box
 from fieldfit.io.optical.larsoft import open_larsoft
 from fieldfit.io.optical.table import fill_table
+from fieldfit.io.workers import ALONE, Workers, hired
 from fieldfit.steps import read_library
 
 CHANNELS = 90
@@ -37,6 +44,9 @@ SIDES = (74, 77)  # of ICARUS
 LOWER_CM, UPPER_CM = (0.0, 0.0, 0.0), (370.0, 385.0, 1970.0)
 PHOTONS = 3e5
 AT_ONCE = 1_000_000
+REPEATS = 3
+MEMORY = 4 * 10**9  # bytes, of the rule: a third for the step's own process and for each of two workers
+TABLE = read_library.TABLE_BYTES
 
 
 def box_of(millions: float) -> tuple[int, int, int]:
@@ -78,19 +88,19 @@ def plain(path: Path, divisions: tuple[int, int, int]) -> None:
     table[found["Voxel"], found["OpChannel"]] = found["Visibility"]
 
 
-def filled(path: Path, divisions: tuple[int, int, int], folder: Path, most: int, controlled: bool) -> None:
+def filled(path: Path, divisions: tuple[int, int, int], folder: Path, most: int, controlled: bool, hands: Workers = ALONE) -> None:
     """The table with its rows checked; controlled: and its voxels."""
     geometry = Geometry(min_cm=LOWER_CM, max_cm=UPPER_CM, divisions=divisions)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         source = open_larsoft(path, "direct", CHANNELS, geometry)
-        table = fill_table(source, Quality(), Path(scratch), most)
+        table = fill_table(source, Quality(), Path(scratch), most, hands)
         assert table.findings == ()
         if controlled:
             found = check_library(table.values, source.box, sensors(), PHOTONS, "direct", Quality(), table.flags)
             assert found.findings == (), found.findings
 
 
-def stepped(path: Path, divisions: tuple[int, int, int], folder: Path, most: int) -> None:
+def stepped(path: Path, divisions: tuple[int, int, int], folder: Path, most: int, hands: Workers = ALONE) -> None:
     """The whole step."""
     disks, listed = sensors(), folder / "channels.json"
     centre, normal = (disks.centre * 100).tolist(), disks.normal.tolist()
@@ -98,7 +108,7 @@ def stepped(path: Path, divisions: tuple[int, int, int], folder: Path, most: int
     geometry = {"min_cm": LOWER_CM, "max_cm": UPPER_CM, "divisions": divisions}
     keys = {"format": "larsoft", "component": "direct", "library": str(path), "channels": str(listed), "photons_per_voxel": PHOTONS}
     read_library.TABLE_BYTES = most
-    read_library.read_library(path, listed, folder / "library.nc", load_entry("dune", keys | {"geometry": geometry}))
+    read_library.read_library(path, listed, folder / "library.nc", load_entry("dune", keys | {"geometry": geometry}), hands)
 
 
 def _anonymous() -> int:
@@ -124,6 +134,33 @@ def measured(way, arguments: tuple, answer) -> None:
     done.set()
     watcher.join()
     answer.put((ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime, wall, peak[0] - start))
+
+
+def beside(millions: float, folder: Path) -> None:
+    """Write, read by one process and by workers, print."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    divisions = box_of(millions)
+    with ExitStack() as stack:
+        began = time.perf_counter()
+        two = stack.enter_context(hired(2, MEMORY // 3, folder))
+        print(f"two workers are there after {time.perf_counter() - began:.1f} s\n")
+        one = stack.enter_context(hired(1, MEMORY // 3, folder))
+        ways = {"own process, in memory": ALONE, "own process, in files": Workers(1, memory=one.memory), "1 worker": one, "2 workers": two}
+        print("| rows | order | what | " + " | ".join(f"{way} [M rows/s]" for way in ways) + " | 2 workers / 1 |\n|" + "---|" * (len(ways) + 4))
+        for order in ("sorted", "shuffled"):
+            path = folder / f"{order}.root"
+            rows = write(path, divisions, order == "shuffled")
+            for what, way, more in (("table", filled, (False,)), ("whole step", stepped, ())):
+                seconds: dict[str, list[float]] = {name: [] for name in ways}
+                for _ in range(1 + REPEATS):
+                    for name, hands in ways.items():
+                        began = time.perf_counter()
+                        way(path, divisions, folder, min(TABLE, hands.memory // 2 or TABLE), *more, hands)
+                        seconds[name].append(time.perf_counter() - began)
+                middle = {name: sorted(found[1:])[REPEATS // 2] for name, found in seconds.items()}
+                told = " | ".join(f"{rows / middle[name] / 1e6:.1f}" for name in ways)
+                print(f"| {rows / 1e6:.1f} M | {order} | {what} | {told} | {middle['1 worker'] / middle['2 workers']:.2f} |", flush=True)
+            path.unlink()
 
 
 def main(millions: float, folder: Path) -> None:
@@ -152,4 +189,6 @@ def main(millions: float, folder: Path) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
-        main(float(sys.argv[1]) if len(sys.argv) > 1 else 40, Path(sys.argv[2]) if len(sys.argv) > 2 else Path(made))
+        words = [word for word in sys.argv[1:] if word != "workers"]
+        way = beside if len(words) < len(sys.argv) - 1 else main
+        way(float(words[0]) if words else 40, Path(words[1]) if len(words) > 1 else Path(made))

@@ -183,7 +183,7 @@ def test_photonlib_chunks_are_read_whole(tmp_path: Path, monkeypatch: pytest.Mon
         del file["vis"]
         file.create_dataset("vis", data=vis, chunks=chunks)
     source = opened(tmp_path / "a.h5", "photonlib_h5")
-    assert np.array_equal(filled(source).values, truth()) and all(len(rows.voxel) <= 50 for rows in source.chunks(("vis",)))
+    assert np.array_equal(filled(source).values, truth()) and all(len(rows.voxel) <= 50 for rows in source.chunks(("vis",), None))
 
 
 def test_photonlib_factor_is_told_and_not_applied(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_hits_are_counted_by_groups_of_channels(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("fieldfit.io.optical.hits.ROWS", 7)
     source = opened(write_hits(tmp_path / "a.h5"), "hits", geometry=GEOMETRY)
     assert np.allclose(filled(source).values, truth(), rtol=1e-5)
-    assert sum(1 for _ in source.chunks(("n_photons_det",))) > 60
+    assert sum(1 for _ in source.chunks(("n_photons_det",), None)) > 60
 
 
 def channel_file(path: Path) -> Path:

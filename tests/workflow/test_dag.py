@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+import xarray as xr
 from dag import TINY, jobs_of, only, snakemake
 
 
@@ -172,3 +173,21 @@ def test_bad_input_ends_with_its_message_and_no_product(tmp_path):
     assert "fieldfit: run.h5" in text(run)
     assert "Traceback" not in text(run)
     assert not list((tmp_path / "results").rglob("*.nc"))
+
+
+def test_a_profile_gives_a_library_workers(tmp_path):
+    """Worker processes import the script of their step: it must not run once more in them."""
+    config, product = only(TINY, "box"), tmp_path / "results/dune/box/library.nc"
+    for arguments in ((), ("--forcerun", "read_library", "--set-threads", "read_library=2")):
+        run = snakemake(tmp_path, str(product.relative_to(tmp_path)), *arguments, config=config)
+        assert run.returncode == 0, run.stdout + run.stderr
+        product.rename(tmp_path / f"{len(arguments)}.nc")
+    assert "8 of 8 channels arranged" in (tmp_path / "logs/dune/box/read_library.log").read_text()
+    xr.testing.assert_identical(xr.open_dataset(tmp_path / "0.nc"), xr.open_dataset(tmp_path / "4.nc"))
+    assert [path.name for path in product.parent.iterdir()] == ["library.nc.sha256"]
+
+
+def test_workers_of_an_unknown_cluster_are_refused(tmp_path):
+    run = snakemake(tmp_path, "results/dune/box/library.nc", "--set-resources", "read_library:dask_cluster=pbs", config=only(TINY, "box"))
+    assert run.returncode != 0 and "dask_cluster is 'pbs' and dask_workers 0, expected slurm and a number, or neither" in run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr

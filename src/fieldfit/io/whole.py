@@ -32,18 +32,26 @@ def whole(path: Path) -> Iterator[Path]:
     """
     unfinished = path.with_name(f".{socket.gethostname()}.{os.getpid()}~{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _nothing_passed_over():
-            yield unfinished
-        os.replace(unfinished, path)
+        with refusals_told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _nothing_passed_over():
+                yield unfinished
+            os.replace(unfinished, path)
+    finally:
+        if os.access(path.parent, os.W_OK):  # on a disk that was made read-only in mid-write the file stays, and the next job removes it
+            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def refusals_told(path: Path) -> Iterator[None]:
+    """Raise InputError where `path` cannot be written and a user can put it right."""
+    try:
+        yield
     except (OSError, RuntimeError) as error:
         code = refusal_of(error)
         if code is None:
             raise
         raise InputError(f"{path}: cannot be written ({os.strerror(code)}), {REFUSALS[code]}: what is done is kept") from None
-    finally:
-        if os.access(path.parent, os.W_OK):  # on a disk that was made read-only in mid-write the file stays, and the next job removes it
-            unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

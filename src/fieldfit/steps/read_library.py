@@ -15,6 +15,7 @@ from fieldfit.io.optical.opening import open_library
 from fieldfit.io.optical.source import Source
 from fieldfit.io.optical.table import fill_table, fill_times
 from fieldfit.io.products import by_channel, product, write_product
+from fieldfit.io.workers import ALONE, Workers
 from fieldfit.types import InputError
 from fieldfit.units import CM
 
@@ -22,14 +23,18 @@ TABLE_BYTES = 2 * 2**30  # of memory, half of what the rule asks for; a larger t
 PLACE_TOLERANCE = 0.01  # m between a sensor in the channel file and in the library
 
 
-def read_library(library: Path, channels: Path | None, output: Path, entry: Library) -> None:
-    """Write the validated library with its counting uncertainty and findings. Raises InputError for what cannot be used."""
+def read_library(library: Path, channels: Path | None, output: Path, entry: Library, workers: Workers = ALONE) -> None:
+    """Write the validated library with its counting uncertainty and findings. Raises InputError for what cannot be used.
+
+    workers: who reads and arranges its rows; what is written is the same.
+    """
     listed = read_channels(channels) if channels else None
     source = open_library(library, entry, listed.count if listed else None)
     disks, placed = _sensors(listed, source)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".table-") as scratch:
-        table = fill_table(source, entry.quality, Path(scratch), TABLE_BYTES)
+        most = min(TABLE_BYTES, workers.memory // 2 or TABLE_BYTES)
+        table = fill_table(source, entry.quality, Path(scratch), most, workers)
         photons = source.made if source.made is not None else entry.photons_per_voxel
         checked = check_library(table.values, source.box, disks, photons, entry.component, entry.quality, table.flags, library, source.name_at)
         times = fill_times(source, Path(scratch)) if entry.times else ()

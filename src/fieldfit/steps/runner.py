@@ -23,7 +23,7 @@ AHEAD = 60.0  # s: what the clocks of a file server and a node may differ by
 
 @dataclass(frozen=True)
 class Job:
-    """Paths of a rule and its entry. output: the first product; inputs by name as in the rule."""
+    """Paths of a rule and its entry. output: the first product; inputs by name as in the rule; resources: what the job was given, by name."""
 
     input: Any
     output: Path
@@ -31,6 +31,7 @@ class Job:
     params: Any
     wildcards: Any
     threads: int
+    resources: Any
 
 
 @contextlib.contextmanager
@@ -52,7 +53,9 @@ def step(snakemake: Any, section: str) -> Iterator[Job]:
         _dated_back(product)
     try:
         with dask.config.set(scheduler="threads", num_workers=snakemake.threads):
-            yield Job(snakemake.input, Path(snakemake.output[0]), entry, snakemake.params, snakemake.wildcards, snakemake.threads)
+            yield Job(
+                snakemake.input, Path(snakemake.output[0]), entry, snakemake.params, snakemake.wildcards, snakemake.threads, snakemake.resources
+            )
     except InputError as error:
         logging.error("%s", error)
         print(f"fieldfit: {error}", file=sys.stderr)

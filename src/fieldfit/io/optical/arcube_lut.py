@@ -15,7 +15,7 @@ from fieldfit.config.dune import Geometry
 from fieldfit.io.optical.box import Box, box_between, given_box, same_box
 from fieldfit.io.optical.larsoft import TREE, library_rows
 from fieldfit.io.optical.source import Source
-from fieldfit.io.optical.trees import REAL, WHOLE, check_branch, find_tree, opened, told
+from fieldfit.io.optical.trees import REAL, WHOLE, check_branch, cuts_of, find_tree, opened, told
 from fieldfit.types import InputError
 from fieldfit.units import MM
 
@@ -36,6 +36,7 @@ def open_arcube_lut(path: Path, channels: int | None, geometry: Geometry | None)
         times = ("T1",) if "T1" in tree.branches else ()
         if times:
             check_branch(file, tree, "T1", REAL)
+        cuts = cuts_of(file, tree, ("Voxel", "OpChannel", "Visibility"))
         box, notes = _box(file, tree.folder, geometry, path)
     notes += ("arrival times are in the file and not part of the visibility: T1",) if times else ()
     return Source(
@@ -49,7 +50,8 @@ def open_arcube_lut(path: Path, channels: int | None, geometry: Geometry | None)
         absent="unknown",
         convention=f"ArgonCube LUT: Voxel = ix + iy NX + iz NX NY, mm, a row for each voxel and channel, tree {tree.name}",
         efficiency="in it",
-        chunks=lambda names: library_rows(tree, names),
+        chunks=lambda names, part: library_rows(tree, names, part),
+        cuts=cuts,
         name_of=lambda voxel, channel: f"Voxel {voxel}, OpChannel {channel}",
         times=times,
         notes=notes,

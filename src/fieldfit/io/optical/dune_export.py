@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from fieldfit.config.dune import Geometry
 from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import Box, box_between, given_box, same_box
-from fieldfit.io.optical.source import ROWS, Component, Rows, Source, rows_of_slab
-from fieldfit.io.optical.trees import REAL, Tree, check_branch, find_tree, opened, stream, told, trees_of
+from fieldfit.io.optical.source import ROWS, Component, Part, Rows, Source, rows_of_slab
+from fieldfit.io.optical.trees import REAL, Tree, check_branch, cuts_of, find_tree, opened, stream, told, trees_of
 from fieldfit.types import InputError
 from fieldfit.units import CM
 
@@ -47,6 +47,7 @@ def open_dune_export(path: Path, component: Component, channels: int | None, geo
             raise InputError(f"{path}: branches have different numbers of sensors a row ({counts}), expected the same")
         if channels is not None and count != channels:
             raise InputError(f"{path}: {tree.name} has {count} sensors a row, the channel file has {channels}; expected the same number")
+        cuts = cuts_of(file, tree, ("coords", *counts))
         trees = trees_of(file)
         prefix = f"{tree.folder}/" if tree.folder else ""
         edges = [_edges(file, f"{prefix}hgrid{k}") for k in range(3)]
@@ -79,17 +80,18 @@ def open_dune_export(path: Path, component: Component, channels: int | None, geo
         absent="unknown",
         convention=f"DUNE PhotonVisibilityExport: voxels by their coordinates, cm, tree {tree.name}",
         efficiency="not in it",
-        chunks=lambda columns: _rows(tree, columns, box, count),
+        chunks=lambda columns, part: _rows(tree, columns, part, box, count),
+        cuts=cuts,
         name_of=name_of,
         disks=disks,
         notes=tuple(notes),
     )
 
 
-def _rows(tree: Tree, columns: tuple[str, ...], box: Box, channels: int) -> Iterator[Rows]:
+def _rows(tree: Tree, columns: tuple[str, ...], part: Part | None, box: Box, channels: int) -> Iterator[Rows]:
     lower, pitch = np.array(box.lower) / CM, box.pitch / CM
     ny, nz = box.divisions[1:]
-    for chunk in stream(tree, ("coords", *columns), max(1, ROWS // channels)):
+    for chunk in stream(tree, ("coords", *columns), part, max(1, ROWS // channels)):
         x, y, z = np.floor((chunk["coords"] - lower) / pitch).astype(np.int64).T
         yield rows_of_slab((x * ny + y) * nz + z, 0, tuple(chunk[name] for name in columns))
 
@@ -99,7 +101,7 @@ def _scan(tree: Tree, edges: list[NDArray[np.float64] | None], path: Path) -> tu
     planes = [np.zeros(0)] * 3
     total = ("total_visReflct",) if "total_visReflct" in tree.branches else ("opDet_visReflct",) if "opDet_visReflct" in tree.branches else ()
     reflected = False
-    for chunk in stream(tree, ("coords", *total)):
+    for chunk in stream(tree, ("coords", *total), None):
         coords = chunk["coords"]
         if not np.isfinite(coords).all():
             k = int(np.argmin(np.isfinite(coords).all(1)))

@@ -83,7 +83,7 @@ def open_hits(path: Path, channels: int | None, geometry: Geometry | None) -> So
         absent="unknown",
         convention=f"hits of larnd-sim: {DETECTED} / n_photons of the segments whose middle is in a voxel, cm",
         efficiency="in it",
-        chunks=lambda _: _rows(path, modules, box),
+        chunks=lambda *_: _rows(path, modules, box),
         name_of=lambda voxel, channel: f"voxel ({voxel % nx}, {voxel // nx % ny}, {voxel // (nx * ny)}), channel {channel}",
         made=made.reshape(nz, ny, nx).transpose(2, 1, 0),
         notes=tuple(notes),

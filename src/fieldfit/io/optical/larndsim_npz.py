@@ -63,7 +63,7 @@ def open_larndsim_npz(path: Path, channels: int | None, geometry: Geometry | Non
         absent="unknown",
         convention=f"larnd-sim npz: arr (x, y, z, channel) of {', '.join(names)}, y {'falls' if y_falls else 'rises'}",
         efficiency="in it",
-        chunks=lambda columns: _rows(path, array, columns),
+        chunks=lambda columns, _: _rows(path, array, columns),
         name_of=name_of,
         times=tuple(name for name in ("t0", "t0_avg") if name in names),
     )

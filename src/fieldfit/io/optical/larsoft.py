@@ -18,8 +18,8 @@ import numpy as np
 
 from fieldfit.config.dune import Geometry
 from fieldfit.io.optical.box import Box, box_between, given_box, same_box
-from fieldfit.io.optical.source import Component, Rows, Source
-from fieldfit.io.optical.trees import REAL, WHOLE, Tree, check_branch, find_tree, opened, stream, told
+from fieldfit.io.optical.source import Component, Part, Rows, Source
+from fieldfit.io.optical.trees import REAL, WHOLE, Tree, check_branch, cuts_of, find_tree, opened, stream, told
 from fieldfit.types import InputError
 from fieldfit.units import CM
 
@@ -60,6 +60,7 @@ def open_larsoft(path: Path, component: Component, channels: int | None, geometr
         for branch in dict.fromkeys(("Visibility", *columns)):
             direct_only = f", so it holds direct light only: component: {component} cannot be made, expected component: direct"
             check_branch(file, tree, branch, REAL, direct_only if branch == "ReflVisibility" else "")
+        cuts = cuts_of(file, tree, ("Voxel", "OpChannel", *columns))
     notes = header.notes + ((f"arrival times are in the file and not part of the visibility: {', '.join(times)}",) if times else ())
     return Source(
         path=path,
@@ -72,17 +73,18 @@ def open_larsoft(path: Path, component: Component, channels: int | None, geometr
         absent="zero",
         convention=f"LArSoft PhotonLibrary: Voxel = ix + iy NX + iz NX NY, cm, absent rows are zeros, tree {tree.name}",
         efficiency="not in it",
-        chunks=lambda names: library_rows(tree, names),
+        chunks=lambda names, part: library_rows(tree, names, part),
+        cuts=cuts,
         name_of=lambda voxel, channel: f"Voxel {voxel}, OpChannel {channel}",
         times=times,
         notes=notes,
     )
 
 
-def library_rows(tree: Tree, columns: tuple[str, ...]) -> Iterator[Rows]:
-    """Rows of a tree with Voxel and OpChannel; a column `name[k]` is the k-th number of a branch."""
+def library_rows(tree: Tree, columns: tuple[str, ...], part: Part | None) -> Iterator[Rows]:
+    """Rows of a tree, or of a part of it, with Voxel and OpChannel; a column `name[k]` is the k-th number of a branch."""
     branches = [name.partition("[") for name in columns]
-    for chunk in stream(tree, ("Voxel", "OpChannel", *dict.fromkeys(branch for branch, _, _ in branches))):
+    for chunk in stream(tree, ("Voxel", "OpChannel", *dict.fromkeys(branch for branch, _, _ in branches)), part):
         values = tuple(chunk[branch][:, int(k.rstrip("]"))] if k else chunk[branch] for branch, _, k in branches)
         yield Rows(chunk["Voxel"], chunk["OpChannel"], values)
 

@@ -13,7 +13,7 @@ import numpy as np
 from fieldfit.config.dune import Geometry
 from fieldfit.hdf5 import check_stored, dataset_in, numbers, opened, required
 from fieldfit.io.optical.box import box_between, given_box, same_box
-from fieldfit.io.optical.source import ROWS, Rows, Source, rows_of_slab
+from fieldfit.io.optical.source import ROWS, Part, Rows, Source, rows_of_slab
 from fieldfit.types import InputError
 from fieldfit.units import CM
 
@@ -64,18 +64,20 @@ def open_photonlib_h5(path: Path, channels: int | None, geometry: Geometry | Non
         absent="unknown",
         convention="photonlib HDF5: vis (voxel, channel), voxel = ix + iy NX + iz NX NY, cm",
         efficiency="not known" if eff is None else "not in it",
-        chunks=lambda _: _rows(path, slab),
+        chunks=lambda _, part: _rows(path, slab, part),
+        cuts=(*range(0, shape[0], slab), shape[0]),
         name_of=lambda voxel, channel: f"vis[{voxel}, {channel}]",
         notes=() if eff is None else (f"eff is {eff}: a factor beside the table, not applied",),
     )
 
 
-def _rows(path: Path, slab: int) -> Iterator[Rows]:
+def _rows(path: Path, slab: int, part: Part | None) -> Iterator[Rows]:
     with opened(path, EXPECTED) as file:
         vis = required(file, "vis", path, ", ".join(DATASETS))
-        for first in range(0, len(vis), slab):
-            values = vis[first : first + slab]
+        start, end = part or (0, len(vis))
+        for first in range(start, end, slab):
+            values = vis[first : min(first + slab, end)]
             some = max(1, ROWS // values.shape[1])
             for begin in range(0, len(values), some):
-                part = values[begin : begin + some]
-                yield rows_of_slab(np.arange(first + begin, first + begin + len(part)), 0, (part,))
+                few = values[begin : begin + some]
+                yield rows_of_slab(np.arange(first + begin, first + begin + len(few)), 0, (few,))

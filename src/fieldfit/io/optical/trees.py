@@ -10,7 +10,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from fieldfit.io.optical.source import ROWS
+from fieldfit.io.optical.source import ROWS, Part
 from fieldfit.types import InputError, nearest
 
 WHOLE, REAL = "whole numbers", "real numbers"
@@ -88,11 +88,23 @@ def check_branch(file: Any, tree: Tree, branch: str, kind: str, why: str = "", w
     return int(shape[0]) if wide else 1
 
 
-def stream(tree: Tree, branches: tuple[str, ...], rows: int = ROWS) -> Iterator[dict[str, NDArray[Any]]]:
-    """Branches, some rows at a time. Raises InputError when the file breaks off."""
+def cuts_of(file: Any, tree: Tree, branches: tuple[str, ...]) -> tuple[int, ...]:
+    """Rows at which the baskets of all these branches begin, from 0 to the tree's length: between two of them no basket is unpacked for
+    a neighbour's sake. None when the file's own list of them makes no sense: it is then read in one piece, and tells what is wrong with it."""
+    try:
+        found = tuple(int(row) for row in file[tree.name].common_entry_offsets(filter_name=list(branches), recursive=False))
+    except Exception:
+        return ()
+    sound = found[:1] == (0,) and found[-1:] == (tree.rows,) and all(a < b for a, b in zip(found[:-1], found[1:], strict=True))
+    return found if sound else ()
+
+
+def stream(tree: Tree, branches: tuple[str, ...], part: Part | None, rows: int = ROWS) -> Iterator[dict[str, NDArray[Any]]]:
+    """Branches, some rows at a time, of a part of the tree's rows (None: all). Raises InputError when the file breaks off."""
+    first, last = part or (0, tree.rows)
     with opened(tree.path, "a whole file") as file:
         try:
-            yield from file[tree.name].iterate(list(branches), step_size=rows, library="np")
+            yield from file[tree.name].iterate(list(branches), step_size=rows, library="np", entry_start=first, entry_stop=last)
         except Exception as error:
             if isinstance(error, (InputError, MemoryError)):
                 raise
