@@ -105,7 +105,7 @@ def imaging(asked: argparse.Namespace) -> None:
         for path in held:
             path.with_suffix(".later").rename(path)
         late, said = snakemake(folder, "nightly", profile=asked.profile, cores=asked.cores)
-        made = len(re.findall(r"rule fit_density", said))
+        made = len(set(re.findall(r"output: \S*/density/(\d+).nc", said)))
         with tempfile.TemporaryDirectory() as other:
             lone = Path(other)
             make_shots(lone, asked.block_size)

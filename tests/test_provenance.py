@@ -1,5 +1,7 @@
 """A step's hash covers what it imports, and nothing else."""
 
+import ast
+
 import pytest
 
 from fieldfit import provenance
@@ -37,6 +39,20 @@ def test_edit_of_another_module_leaves_the_hash(package):
     (folder / "other.py").write_text("x = 2\n")
     forget()
     assert code_hash("fieldfit.step") == before
+
+
+def test_imports_are_those_of_the_syntax_tree():
+    """Read by a pattern, which is what a job of a cluster has time for."""
+    for path in provenance.PACKAGE.rglob("*.py"):
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        name = ".".join(["fieldfit", *path.relative_to(provenance.PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+        if name != "fieldfit":
+            assert set(provenance._imports(name)) == {one for one in found if one.startswith("fieldfit.") and provenance._find(one)}, path
 
 
 def test_unknown_module_is_named(package):

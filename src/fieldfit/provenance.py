@@ -1,12 +1,12 @@
 """Where a product comes from: versions, checksums, and the hash of the code that a step runs."""
 
-import ast
 import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
 from functools import cache
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent
+# Every job of a cluster reads the rules anew: a syntax tree of each module would take half a second of it.
+IMPORT = re.compile(r"^[ \t]*(?:from (fieldfit[\w.]*) import (\([^)]*\)|[^\n]*)|import (fieldfit[\w.]*))", re.MULTILINE)
+WORD = re.compile(r"\w+")
 
 
 @cache
@@ -44,12 +47,9 @@ def code_hash(module: str) -> str:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    found = []
-    for node in ast.walk(ast.parse(_source(module).read_text())):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    found: list[str] = []
+    for start, names, plain in IMPORT.findall(_source(module).read_text()):
+        found += [plain] if plain else [start, *(f"{start}.{name}" for name in WORD.findall(names))]
     return tuple(name for name in found if name.startswith("fieldfit.") and _find(name))
 
 

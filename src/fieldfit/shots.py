@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fieldfit.catalogue import Place, readable_shots, shots_of, version_of
@@ -14,13 +15,19 @@ from fieldfit.types import InputError
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive shots that are fitted together.
-
-    digest: names, sizes and times of their files, or what their rows tell, so that a changed shot reruns its block only.
-    """
+    """Consecutive shots that are fitted together. places: of their files; cameras: the camera file's digest."""
 
     shots: tuple[int, ...]
-    digest: str
+    places: tuple[Place, ...]
+    cameras: str
+
+    @cached_property
+    def digest(self) -> str:
+        """Names, sizes and times of the files, or what their rows tell, so that a changed shot reruns its block only.
+
+        Only now are they looked at: a job of one block need not ask a file server for a night's. Raises InputError where one is not there.
+        """
+        return _digest(self.places, self.cameras)
 
 
 class Shots:
@@ -112,7 +119,7 @@ def _blocks(places: dict[int, tuple[Place, ...]], size: int, cameras: str) -> di
     members: dict[str, list[int]] = {}
     for shot in places:
         members.setdefault(block_name(shot, size), []).append(shot)
-    return {name: Block(tuple(shots), _digest([place for shot in shots for place in places[shot]], cameras)) for name, shots in members.items()}
+    return {name: Block(tuple(shots), tuple(place for shot in shots for place in places[shot]), cameras) for name, shots in members.items()}
 
 
 def _digest(places: Sequence[Place], more: str = "") -> str:

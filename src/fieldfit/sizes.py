@@ -20,10 +20,10 @@ def memory_mb(benchmarks: Path, estimate: float, attempt: int) -> int:
     return math.ceil((max(LEAST_MB, MARGIN * MIB * largest) if largest else estimate) * 1.5 ** (attempt - 1))
 
 
-def minutes(benchmarks: Path, estimate: float, attempt: int) -> int:
-    """Running time [min] likewise, with a few minutes for the start."""
+def minutes(benchmarks: Path, estimate: float, attempt: int, start: float = LEAST_MINUTES) -> int:
+    """Running time [min] likewise, with `start` minutes for the start."""
     _, longest = measured(benchmarks)
-    return math.ceil((LEAST_MINUTES + MARGIN * longest / 60 if longest else estimate) * 1.5 ** (attempt - 1))
+    return math.ceil((start + MARGIN * longest / 60 if longest else estimate) * 1.5 ** (attempt - 1))
 
 
 @cache

@@ -31,8 +31,8 @@ def block_mb(rule, first, shot):
 
 
 def block_minutes(rule, shot):
-    """Minutes of a block's job: as measured, or 5 and `shot` seconds for each of its shots."""
-    return lambda w, attempt: minutes(Path(f"logs/magis/{w.run}/{rule}"), 5 + shot * len(plan.shots.blocks(w.run)[w.block].shots) / 60, attempt)
+    """Minutes of a block's job: as measured, or `shot` seconds for each of its shots; two for the start, since those of a group add up."""
+    return lambda w, attempt: minutes(Path(f"logs/magis/{w.run}/{rule}"), 2 + shot * len(plan.shots.blocks(w.run)[w.block].shots) / 60, attempt, 2)
 
 
 rule describe_setup:
@@ -108,6 +108,7 @@ rule calibrate_frames:
     resources:
         mem_mb=block_mb("calibrate_frames", 800, 10),
         runtime=block_minutes("calibrate_frames", 2),
+        in_turn=1,
     params:
         entry=lambda w: params_of("magis", w.run, calibrations_of(w.run, w.block)),
         shots=lambda w: list(plan.shots.blocks(w.run)[w.block].shots),
@@ -163,6 +164,7 @@ rule fit_density:
     resources:
         mem_mb=block_mb("fit_density", 1500, 40),
         runtime=block_minutes("fit_density", 30),
+        in_turn=1,
     params:
         entry=lambda w: params_of("magis", w.run),
         digest=lambda w: plan.shots.blocks(w.run)[w.block].digest,
@@ -191,6 +193,7 @@ rule extract_surface:
     resources:
         mem_mb=block_mb("extract_surface", 1500, 40),
         runtime=block_minutes("extract_surface", 20),
+        in_turn=1,
     params:
         entry=lambda w: params_of("magis", w.run),
         digest=lambda w: plan.shots.blocks(w.run)[w.block].digest,
