@@ -88,3 +88,22 @@ def test_absent_file_foreign_file_and_other_kind_are_told_apart(tmp_path):
     write(toy(), tmp_path / "toy.nc")
     with pytest.raises(InputError, match="is a product of kind 'toy', expected 'phase'"):
         open_product(tmp_path / "toy.nc", "phase")
+
+
+def test_packed_variables_are_those_that_the_library_compresses(tmp_path):
+    """By whoever packs them: the same values, attributes and filters, for both NetCDF libraries."""
+    from fieldfit.io.products import Packed, pack
+
+    random = np.random.default_rng(0)
+    values = random.random((3, 5, 4, 6)).astype(np.float32)
+    values[1, 2] = np.nan
+    dims = ("channel", "x", "y", "z")
+    ticks = {dim: np.arange(float(size)) for dim, size in zip(dims, values.shape, strict=True)}
+    dataset = xr.Dataset({"visibility": (dims, values, {"long_name": "visibility", "units": "1"}), "other": ("x", np.arange(5.0))}, ticks)
+    for name, packed in (("plain", None), ("packed", Packed(("visibility",), ({"visibility": pack(line)} for line in values)))):
+        write_product(dataset.assign_attrs(product="library"), tmp_path / f"{name}.nc", [], {}, "A library", "a_step", packed=packed)
+    for engine in ("h5netcdf", "netcdf4"):
+        plain, packed = (xr.load_dataset(tmp_path / f"{name}.nc", engine=engine) for name in ("plain", "packed"))
+        xr.testing.assert_identical(plain, packed)
+        for key in ("chunksizes", "zlib", "shuffle", "complevel", "_FillValue"):
+            np.testing.assert_equal(packed.visibility.encoding.get(key), plain.visibility.encoding.get(key))

@@ -1,10 +1,13 @@
 """Products: NetCDF-4 files built from the contract, written whole or not at all."""
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
@@ -19,7 +22,19 @@ from fieldfit.io.whole import whole
 from fieldfit.provenance import attributes, checksum_file, sha256
 from fieldfit.types import InputError, nearest
 
+LEVEL = 1  # of compression: more takes several times as long and saves a few percent
 LONG = 1 << 20  # places of a dimension beyond which its count is made while it is written
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Variables whose chunks are one for each place of their first dimension, and these place by place, by name, as `pack` makes them.
+
+    Packing is most of the work of a large product: whoever is there can do it.
+    """
+
+    names: tuple[str, ...]
+    chunks: Iterable[Mapping[str, bytes]]
 
 
 def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any], **attrs: str) -> xr.Dataset:
@@ -53,8 +68,19 @@ def product(kind: str, values: Mapping[str, Any], coordinates: Mapping[str, Any]
     return dataset.assign_attrs(product=kind, **attrs)
 
 
-def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], config: Any, title: str, step: str, seed: int | None = None) -> None:
+def write_product(
+    dataset: xr.Dataset,
+    path: Path,
+    inputs: Iterable[Path],
+    config: Any,
+    title: str,
+    step: str,
+    seed: int | None = None,
+    packed: Packed | None = None,
+) -> None:
     """Write `dataset` with provenance, compressed, under a temporary name in the same folder, then rename it; its checksum beside it.
+
+    packed: variables that are packed elsewhere; their arrays in the dataset tell shape and type, and are not computed.
 
     The checksum is of the file as it was written: what changed since can be told, and readers take it for their provenance (`provenance.checksum`).
     Raises InputError where the disk is full or read-only.
@@ -72,14 +98,38 @@ def write_product(dataset: xr.Dataset, path: Path, inputs: Iterable[Path], confi
             chunks = tuple(
                 1 if dim in ("shot", "channel", "timing") and variable.ndim > 2 else size for dim, size in zip(variable.dims, largest, strict=True)
             )
-            known |= {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
+            known |= {"zlib": True, "complevel": LEVEL, "shuffle": True, "chunksizes": chunks}
         encoding[str(name)] = known
     with whole(path) as unfinished:
-        dataset.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
+        later = packed.names if packed else ()
+        dataset.drop_vars(later).to_netcdf(
+            unfinished, engine="h5netcdf", encoding={name: known for name, known in encoding.items() if name not in later}
+        )
+        if packed:
+            _write_packed(unfinished, {name: dataset[name].variable for name in later}, packed.chunks)
         checksum = sha256(unfinished)
         checksum_file(path).unlink(missing_ok=True)  # of the product before: killed here, the new one has none, whatever the clock says
     with whole(checksum_file(path)) as unfinished:
         unfinished.write_text(f"{checksum}  {path.name}\n")
+
+
+def pack(chunk: NDArray[Any]) -> bytes:
+    """A chunk as the filters of `write_product`, shuffle and deflate at level 1, leave it in the file."""
+    bytewise = np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).reshape(-1, chunk.itemsize)
+    return zlib.compress(bytewise.T.tobytes(), LEVEL)
+
+
+def _write_packed(path: Path, variables: Mapping[str, xr.Variable], places: Iterable[Mapping[str, bytes]]) -> None:
+    """Add variables whose chunks are packed already, one for each place of the first dimension."""
+    with h5netcdf.File(path, "a") as file:
+        for name, variable in variables.items():
+            kind = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True, "chunks": (1, *variable.shape[1:])}
+            made = file.create_variable(name, [str(dim) for dim in variable.dims], variable.dtype, fillvalue=np.array(np.nan, variable.dtype), **kind)
+            made.attrs.update(variable.attrs)
+    with h5py.File(path, "r+") as file:
+        for place, chunks in enumerate(places):
+            for name, chunk in chunks.items():
+                file[name].id.write_direct_chunk((place,) + (0,) * (file[name].ndim - 1), chunk)
 
 
 def by_channel(read: Callable[[int], NDArray[Any]], channels: int, shape: tuple[int, ...], kind: Any) -> da.Array:

@@ -6,9 +6,11 @@ the step.
 """
 
 import importlib.util
+import itertools
 import logging
 import os
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from fieldfit.types import InputError
 
 PACKAGES = ("distributed", "cryptography", "dask_jobqueue")
 MB = 10**6
+AHEAD = 4  # tasks a worker that are at work or done before their turn
 # Workers keep freed memory for the next chunk: given back to the system at once, as dask has it, each chunk is twice as slow.
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}  # bytes; the first is the largest that glibc takes
 NO_ROUTES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
@@ -84,16 +87,22 @@ def hired(count: int, memory: int, folder: Path, logs: Path | None = None) -> It
         Client(cluster, set_as_default=False) as client,
     ):
         logging.info("%d workers asked for of %s", count, client.scheduler.address)
-        yield Workers(count, partial(_run, client), memory)
+        yield Workers(count, partial(_run, client, count), memory)
 
 
-def _run(client: Any, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Results in the order of the items. A task whose worker was lost goes to another one, as often as dask allows it."""
+def _run(client: Any, count: int, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Results in the order of the items, a few of which are at work ahead of the one that is asked for: what they make has to wait in memory.
+
+    A task whose worker was lost goes to another one, as often as dask allows it.
+    """
     from distributed import KilledWorker
 
+    ahead = (client.submit(partial(_answer, task), item, pure=False) for item in items)
+    waiting = deque(itertools.islice(ahead, AHEAD * count))
     try:
-        for future in client.map(partial(_answer, task), list(items), pure=False):
-            found = future.result()
+        while waiting:
+            found = waiting.popleft().result()
+            waiting.extend(itertools.islice(ahead, 1))
             if isinstance(found, InputError):
                 raise found
             yield found

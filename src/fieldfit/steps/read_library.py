@@ -2,6 +2,8 @@
 
 import logging
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import dask.array as da
@@ -9,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldfit.config.dune import Library
-from fieldfit.experiments.dune.library import Checked, check_library
+from fieldfit.experiments.dune.library import Checked, Made, Values, check_library, counting_std, line_of
 from fieldfit.io.channels import Disks, read_channels
 from fieldfit.io.optical.opening import open_library
 from fieldfit.io.optical.source import Source
 from fieldfit.io.optical.table import fill_table, fill_times
-from fieldfit.io.products import by_channel, product, write_product
+from fieldfit.io.products import Packed, by_channel, pack, product, write_product
 from fieldfit.io.workers import ALONE, Workers
 from fieldfit.types import InputError
 from fieldfit.units import CM
@@ -36,10 +38,19 @@ def read_library(library: Path, channels: Path | None, output: Path, entry: Libr
         most = min(TABLE_BYTES, workers.memory // 2 or TABLE_BYTES)
         table = fill_table(source, entry.quality, Path(scratch), most, workers)
         photons = source.made if source.made is not None else entry.photons_per_voxel
-        checked = check_library(table.values, source.box, disks, photons, entry.component, entry.quality, table.flags, library, source.name_at)
+        checked = check_library(
+            table.values, source.box, disks, photons, entry.component, entry.quality, table.flags, library, source.name_at, table.read, workers
+        )
         times = fill_times(source, Path(scratch)) if entry.times else ()
         inputs = [library, *([channels] if channels else [])]
-        _write(checked, times, table.findings + placed + checked.findings, source, disks, inputs, output, entry)
+        packed = Packed(("visibility", "counting_std"), workers.run(partial(_packed, table.read, checked.made), range(source.channels)))
+        _write(checked, times, table.findings + placed + checked.findings, source, disks, inputs, output, entry, packed)
+
+
+def _packed(read: Callable[[], Values], made: Made, channel: int) -> dict[str, bytes]:
+    """The chunks of a channel."""
+    values = line_of(read(), channel)
+    return {"visibility": pack(values), "counting_std": pack(counting_std(values, made))}
 
 
 def _write(
@@ -51,6 +62,7 @@ def _write(
     inputs: list[Path],
     output: Path,
     entry: Library,
+    packed: Packed,
 ) -> None:
     """One channel at a time: the table may be larger than memory."""
     for finding in findings:
@@ -87,7 +99,8 @@ def _write(
         box_upper_m=" ".join(f"{v:.9g}" for v in source.box.upper),
         findings="\n".join(findings) or "none",
     )
-    write_product(dataset, output, inputs, entry.model_dump(mode="json"), f"Optical library, {entry.component} light", "read_library")
+    title = f"Optical library, {entry.component} light"
+    write_product(dataset, output, inputs, entry.model_dump(mode="json"), title, "read_library", packed=packed)
 
 
 def _sensors(listed: Disks | None, source: Source) -> tuple[Disks, tuple[str, ...]]:

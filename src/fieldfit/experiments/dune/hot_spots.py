@@ -5,6 +5,7 @@ boxes and one common shift are tried. Reflected light does not peak at its senso
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import Box
 from fieldfit.io.optical.quality import listed
+from fieldfit.io.workers import ALONE, Workers
 from fieldfit.units import CM
 
 HOT_SHARE = 0.002  # of the voxels make a channel's hot spot
@@ -52,19 +54,15 @@ def hot_voxels(values: NDArray[np.float32], box: Box) -> NDArray[np.float64]:
     return np.stack([centres[k] for centres, k in zip(box.centres(), index, strict=True)], 1)
 
 
-def displaced_channels(line: Line, box: Box, disks: Disks, component: str) -> tuple[list[int], list[str]]:
-    """Channels whose hottest voxels do not lie where geometry has them, and what to tell about it."""
+def displaced_channels(line: Line, box: Box, disks: Disks, component: str, workers: Workers = ALONE) -> tuple[list[int], list[str]]:
+    """Channels whose hottest voxels do not lie where geometry has them, and what to tell about it; workers: who looks at the channels."""
     if component == "reflected":
         return [], []
-    lit, spots = [], []
-    for c in range(disks.count):
-        values = line(c)
-        if values.any():
-            lit.append(c)
-            spots.append((hot_voxels(values, box), hot_voxels(share_of(box, disks, c), box)))
+    found = {c: spots for c, spots in enumerate(workers.run(partial(_spots, line, box, disks), range(disks.count))) if spots is not None}
+    lit = list(found)
     if not lit:
         return [], []
-    hot, seen = (np.array(part) for part in zip(*spots, strict=True))  # (channel, voxel, 3)
+    hot, seen = (np.array(part) for part in zip(*found.values(), strict=True))  # (channel, voxel, 3)
     h, e = hot.mean(1), seen.mean(1)
     diagonal = float(np.linalg.norm(box.pitch))
     limit = HOT_DISTANCE * diagonal
@@ -94,6 +92,12 @@ def displaced_channels(line: Line, box: Box, disks: Disks, component: str) -> tu
     else:
         text += f": channel {bad[0]} misplaced"
     return bad, [text]
+
+
+def _spots(line: Line, box: Box, disks: Disks, channel: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """(voxel, 3) where a channel is hottest, and where its sensor is seen best; None for a dark one."""
+    values = line(channel)
+    return (hot_voxels(values, box), hot_voxels(share_of(box, disks, channel), box)) if values.any() else None
 
 
 def _mirror(points: NDArray[np.float64], middle: NDArray[np.float64], axis: int) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ everywhere, the whole light of a voxel) is summed up in arrays (x, y, z).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from fieldfit.experiments.dune.neighbours import JUMP, amid_light, jumps, runs
 from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import Box
 from fieldfit.io.optical.quality import judged, listed
+from fieldfit.io.workers import ALONE, Workers
 from fieldfit.types import InputError, VoxelQuality
 
 HOLE_COUNTS = 20.0  # photons that the neighbours promise, from which an absent voxel is a hole (chance e^-20) and not darkness
@@ -72,17 +74,20 @@ def check_library(
     flags: Flags | None = None,
     path: Path = Path("library"),
     name: Callable[[tuple[int, ...], int], str] | None = None,
+    read: Callable[[], Values] | None = None,
+    workers: Workers = ALONE,
 ) -> Checked:
     """Flags, counting uncertainty and findings of a library as read, NaN where it has no row.
 
     photons: made in every voxel, or in each (x, y, z); flags: as `fill_table` has them, completed in place (None: absent where there is no
-    row); name: what the file calls a voxel (x, y, z) and a channel.
+    row); name: what the file calls a voxel (x, y, z) and a channel; read: gives `raw` to workers, who look at the channels.
     Raises InputError for what the policies of `quality` call an error, naming `path`.
     """
     if flags is None:
         flags = np.where(np.isnan(raw), np.int8(VoxelQuality.absent), np.int8(VoxelQuality.good))
     channels = range(len(raw))
-    line = lambda c: line_of(raw, c)  # noqa: E731
+    read = read or (lambda: raw)
+    line = lambda c: line_of(read(), c)  # noqa: E731
     findings: list[str] = []
     if photons is None:
         typical = scatter_photons(np.stack([line(c) for c in channels[:: -(-raw.size // SCATTER_VALUES)]]))
@@ -98,7 +103,7 @@ def check_library(
     untold = [c for c in dark if not (flags[c] == VoxelQuality.masked).all()]
     if untold:
         findings.append(f"channels {listed(untold)} have no light anywhere")
-    displaced, told = displaced_channels(line, box, disks, component)
+    displaced, told = displaced_channels(line, box, disks, component, workers)
     for text in told:
         done = "fitted without the geometric factor"
         findings.append(judged(quality.misplaced_sensors, "misplaced_sensors", path, text, "them at their sensors", "masked", done))
@@ -108,15 +113,16 @@ def check_library(
     if quality.misplaced_sensors == "mask":
         flags[displaced] = VoxelQuality.masked
     if component != "reflected":
-        for c in sorted(set(channels) - set(dark) - set(displaced)):
-            jump = jumps(line(c), flags[c] == VoxelQuality.masked, share_of(box, disks, c), typical)
-            if jump.any():
-                first = tuple(int(k) for k in np.argwhere(jump)[0])
+        lit = sorted(set(channels) - set(dark) - set(displaced))
+        masks = ((c, mask if (mask := flags[c] == VoxelQuality.masked).any() else None) for c in lit)
+        for c, jump in zip(lit, workers.run(partial(_jumps, read, box, disks, typical), masks), strict=True):
+            if len(jump):
+                first = (int(jump[0, 0]), int(jump[0, 1]), int(jump[0, 2]))
                 named = name(first, c) if name else _voxel(first, box)
-                text = f"channel {c}: {int(jump.sum())} voxels differ from their neighbours by more than a factor {JUMP:g} (first: {named})"
+                text = f"channel {c}: {len(jump)} voxels differ from their neighbours by more than a factor {JUMP:g} (first: {named})"
                 findings.append(judged(quality.hot_voxels, "hot_voxels", path, text, "a smooth visibility", "masked", "kept"))
                 if quality.hot_voxels == "mask":
-                    flags[c][jump] = VoxelQuality.masked
+                    flags[c][tuple(jump.T)] = VoxelQuality.masked
     used = lambda c: flags[c] != VoxelQuality.masked  # noqa: E731
     for c, other, axis, more in asymmetric_pairs(line, used, box, disks, typical):
         text = f"channels {c} and {other} are mirror images along {axis}, and {other} gets {100 * (1 + more):.1f} % of the light of {c}"
@@ -126,6 +132,15 @@ def check_library(
     if all((flags[c] == VoxelQuality.masked).all() for c in channels):
         raise InputError(f"{path}: nothing is left to fit, all values are masked: " + "; ".join(findings))
     return Checked(raw, flags, typical if photons is None else photons, typical, counting, tuple(displaced), tuple(findings))
+
+
+def _jumps(
+    read: Callable[[], Values], box: Box, disks: Disks, photons: float, channel_and_mask: tuple[int, NDArray[np.bool_] | None]
+) -> NDArray[np.int64]:
+    """(voxel, 3) places of the voxels of a channel that are far from their neighbours; None: none is masked."""
+    channel, mask = channel_and_mask
+    values = line_of(read(), channel)
+    return np.argwhere(jumps(values, np.zeros(values.shape, bool) if mask is None else mask, share_of(box, disks, channel), photons))
 
 
 def counting_std(values: Values, photons: Made) -> Values:

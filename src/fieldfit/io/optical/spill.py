@@ -96,6 +96,11 @@ def fill_files(
     return values, flags, faults, gaps
 
 
+def read_values(source: Source, scratch: Path) -> NDArray[np.float32]:
+    """(channel, x, y, z) of the table that `fill_files` made in the folder, read as it is used."""
+    return source.arranged(np.load(scratch / "values.npy", mmap_mode="r"))
+
+
 def _spill(task: _Task, numbered: tuple[int, Part | None]) -> _Spilled:
     """Read and check the rows of a part, and write them, a file a group."""
     number, part = numbered

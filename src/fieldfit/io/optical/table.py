@@ -4,7 +4,9 @@ Rows may come in any order. A table that fits the memory given is filled in plac
 made as files (`spill.py`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from fieldfit.io.optical.checked import NO_ROWS, checked
 from fieldfit.io.optical.larsoft import PARAMETERS
 from fieldfit.io.optical.quality import Faults, findings_of
 from fieldfit.io.optical.source import Source
-from fieldfit.io.optical.spill import fill_files
+from fieldfit.io.optical.spill import fill_files, read_values
 from fieldfit.io.workers import ALONE, Workers
 from fieldfit.types import InputError, VoxelQuality
 
@@ -26,11 +28,15 @@ LARGE = 2e8  # values
 
 @dataclass(frozen=True)
 class Table:
-    """values (channel, x, y, z): NaN where the file has no row or a bad one; flags, the same shape: VoxelQuality, `masked` for a bad one."""
+    """values (channel, x, y, z): NaN where the file has no row or a bad one; flags, the same shape: VoxelQuality, `masked` for a bad one.
+
+    read: the values; of a table in a file it opens that anew, so that workers can be sent it.
+    """
 
     values: NDArray[np.float32]
     flags: NDArray[np.int8]
     findings: tuple[str, ...]
+    read: Callable[[], NDArray[np.float32]]
 
     @property
     def bad(self) -> NDArray[np.bool_]:
@@ -52,6 +58,7 @@ def fill_table(source: Source, quality: Quality, scratch: Path | None, most_byte
         )
     if scratch is not None and (workers is not ALONE or 4 * cells > most_bytes):
         values, flags, faults, gaps = fill_files(source, quality, scratch, most_bytes, workers)
+        read = partial(read_values, source, scratch.absolute())
     elif 4 * cells <= most_bytes:
         block, faults, order = Block.empty(source.channels, source.box.voxels), Faults(), NO_ROWS
         values, flags = block.values, block.flags
@@ -62,10 +69,11 @@ def fill_table(source: Source, quality: Quality, scratch: Path | None, most_byte
             else:
                 put(block, seen.place, seen.value, 0, seen.row, quality, faults, source, seen.order.kept)
         gaps = settle(block, source, quality)
+        read = partial(source.arranged, values)
     else:
         raise InputError(f"{source.path}: a table of {4 * cells / 1e9:.1f} GB, expected at most {most_bytes / 1e9:.1f} GB without a scratch folder")
     findings = findings_of(faults, source, quality) + findings_of_gaps(gaps, source, quality)
-    return Table(source.arranged(values), source.arranged(flags), (*source.notes, *findings))
+    return Table(source.arranged(values), source.arranged(flags), (*source.notes, *findings), read)
 
 
 def fill_times(source: Source, scratch: Path) -> tuple[NDArray[np.float32], ...]:
