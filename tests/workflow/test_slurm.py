@@ -22,6 +22,8 @@ def test_the_whole_dag_runs_as_slurm_jobs(cluster, tmp_path):
     assert all("JobState=COMPLETED" in line for line in ran)
     assert any("Partition=gpu" in line for line in ran)
     assert any("Partition=cpu" in line for line in ran)
+    groups = [line for line in ran if "Comment=rule_frames" in line or "Comment=rule_block" in line]
+    assert groups and all("NumCPUs=1 " in line for line in groups)  # members take turns: more cores would lie idle
 
 
 LIBRARY = "results/dune/box/library.nc"
