@@ -1,6 +1,6 @@
 """A night of MAGIS through the DAG: overhead of Snakemake, cost law of imaging, a pass with nothing to do, a late block, a year of closed nights.
 
-Usage: uv run python benchmarks/night.py [imaging] [ports] [year] [--shots 3600] [--block-size 12] [--profile slurm] [--cores 2]
+Usage: uv run python benchmarks/night.py [imaging] [law] [ports] [year] [--shots 3600] [--block-size 12] [--profile slurm] [--cores 2]
 Prints a Markdown table a part. Shots are simulated once and linked: each file name is a shot of its own.
 """
 

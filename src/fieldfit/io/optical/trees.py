@@ -90,10 +90,10 @@ def check_branch(file: Any, tree: Tree, branch: str, kind: str, why: str = "", w
 
 def cuts_of(file: Any, tree: Tree, branches: tuple[str, ...]) -> tuple[int, ...]:
     """Rows at which the baskets of all these branches begin, from 0 to the tree's length: between two of them no basket is unpacked for
-    a neighbour's sake. None when the file's own list of them makes no sense: it is then read in one piece, and tells what is wrong with it."""
+    a neighbour's sake. Empty when the file's own list of them makes no sense: it is then read in one piece, and tells what is wrong with it."""
     try:
         found = tuple(int(row) for row in file[tree.name].common_entry_offsets(filter_name=list(branches), recursive=False))
-    except Exception:
+    except Exception:  # of a damaged file, many kinds: `stream` tells of it
         return ()
     sound = found[:1] == (0,) and found[-1:] == (tree.rows,) and all(a < b for a, b in zip(found[:-1], found[1:], strict=True))
     return found if sound else ()
