@@ -84,7 +84,7 @@ def hired(count: int, memory: int, folder: Path, logs: Path | None = None) -> It
         tempfile.TemporaryDirectory(dir=folder.absolute(), prefix=".workers-", ignore_cleanup_errors=True) as own,
         dask.config.set(NO_ROUTES),
         _slurm(count, memory, own, logs) if logs else _local(count, memory, own) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        Client(cluster, set_as_default=False, direct_to_workers=True) as client,
     ):
         logging.info("%d workers asked for of %s", count, client.scheduler.address)
         yield Workers(count, partial(_run, client, count), memory)

@@ -178,6 +178,8 @@ def scatter_photons(values: Values) -> float:
 
 def lost_voxels(line: Callable[[int], Values], flags: Flags, photons: float, mask: bool) -> tuple[list[str], list[str]]:
     """Values without a row where the neighbours promise light, masked when `mask`: what to tell of lost grid jobs and rows, and of darkness."""
+    if not any((of_channel == VoxelQuality.absent).any() for of_channel in flags):
+        return [], []
     findings: list[str] = []
     dark: list[str] = []
     light = np.zeros(flags.shape[1:])
