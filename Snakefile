@@ -15,6 +15,7 @@ from fieldfit.documents import read_document
 from fieldfit.io.whole import check_writable
 from fieldfit.plan import REPORT, Plan
 from fieldfit.provenance import code_hash
+from fieldfit.shots import stamp
 from fieldfit.types import InputError
 
 # Threads of one job wait asleep and not in a loop: where jobs share cores the loop has made a fit up to 35 times slower.

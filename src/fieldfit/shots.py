@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fieldfit.catalogue import Place, readable_shots, shots_of, version_of
+from fieldfit.config.entry import Entry
 from fieldfit.config.magis import Absorption, Imaging, Pictures, Ports
 from fieldfit.paths import SUFFIXES, block_name
 from fieldfit.provenance import sha256
@@ -113,6 +114,16 @@ class Shots:
         for run, entry in self.imaging.items():
             for name in entry.calibrations:
                 self.calibration_digest(run, name)
+
+
+def stamp(entry: Entry, *named: object) -> str:
+    """Names, sizes and times of files that an entry names, of those that are there; of none where its raw files are made first.
+
+    In the params of what reads them: a file with an older time than the products is new to Snakemake only so.
+    """
+    if getattr(entry, "simulate", None):
+        return _digest([])
+    return _digest([Place(path) for path in named if isinstance(path, Path) and path.exists()])
 
 
 def _blocks(places: dict[int, tuple[Place, ...]], size: int, cameras: str) -> dict[str, Block]:

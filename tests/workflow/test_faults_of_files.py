@@ -7,7 +7,7 @@ import time
 
 import pytest
 import yaml
-from dag import jobs_of
+from dag import TINY, jobs_of, only, snakemake
 from faults import (
     DENSITY,
     NIGHT,
@@ -215,3 +215,19 @@ def test_a_corrupted_product_of_an_earlier_night_is_found_by_its_checksum_and_ma
     (folder / DENSITY).unlink()
     assert_as_undisturbed(nightly(folder), folder, undisturbed)
     assert RUN in told
+
+
+@pytest.mark.slow
+def test_a_library_and_tracks_replaced_by_older_files_are_read_again(tmp_path):
+    """Snakemake compares times, and a file put in place of another may be older than what was made of that."""
+    calibration, config = "results/dune/box/calibration.nc", only(TINY, "box")
+    run = snakemake(tmp_path, "demo/library.root", config=config)
+    assert run.returncode == 0, run.stdout + run.stderr
+    measured = {"dune": {"box": {key: value for key, value in config["dune"]["box"].items() if key != "simulate"}}}
+    run = snakemake(tmp_path, calibration, config=measured)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Nothing to be done" in snakemake(tmp_path, calibration, "-n", config=measured).stdout
+    for file, first in (("tracks.h5", "calibrate_visibility"), ("library.root", "read_library")):
+        os.utime(tmp_path / "demo" / file, (time.time() - YEAR, time.time() - YEAR))
+        jobs = jobs_of(snakemake(tmp_path, calibration, "-n", config=measured))
+        assert jobs[first] == 1 and (jobs["fit_visibility"] == 1) == (first == "read_library"), jobs

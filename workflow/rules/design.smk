@@ -20,6 +20,7 @@ rule optimise_material:
         runtime=30,
     params:
         entry=lambda w: params_of("design", w.study),
+        digest=lambda w: stamp(plan.showers[w.study], plan.showers[w.study].study),
         code=code_hash("fieldfit.steps.optimise_material"),
     script:
         "../scripts/optimise_material.py"

@@ -20,6 +20,7 @@ rule read_library:
         runtime=30,
     params:
         entry=lambda w: params_of("dune", w.detector),
+        digest=lambda w: stamp(plan.libraries[w.detector], plan.libraries[w.detector].library, plan.libraries[w.detector].channels),
         code=code_hash("fieldfit.steps.read_library"),
     script:
         "../scripts/read_library.py"
@@ -67,6 +68,7 @@ rule calibrate_visibility:
         runtime=60,
     params:
         entry=lambda w: params_of("dune", w.detector),
+        digest=lambda w: stamp(plan.libraries[w.detector], plan.libraries[w.detector].tracks),
         code=code_hash("fieldfit.steps.calibrate_visibility"),
     script:
         "../scripts/calibrate_visibility.py"
@@ -92,6 +94,7 @@ rule match_flashes:
         runtime=60,
     params:
         entry=lambda w: params_of("dune", w.detector),
+        digest=lambda w: stamp(plan.libraries[w.detector], plan.libraries[w.detector].flashes),
         code=code_hash("fieldfit.steps.match_flashes"),
     script:
         "../scripts/match_flashes.py"

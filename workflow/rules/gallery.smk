@@ -19,6 +19,7 @@ rule fit_tomogram:
         runtime=60,
     params:
         entry=lambda w: params_of("gallery", w.name),
+        digest=lambda w: stamp(plan.tomography[w.name], plan.tomography[w.name].raw),
         code=code_hash("fieldfit.steps.fit_tomogram"),
     script:
         "../scripts/fit_tomogram.py"

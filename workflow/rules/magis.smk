@@ -138,6 +138,7 @@ rule refine_geometry:
         runtime=60,
     params:
         entry=lambda w: params_of("magis", w.run),
+        target=lambda w: stamp(plan.imaging[w.run], plan.imaging[w.run].refine.target),
         code=code_hash("fieldfit.steps.refine_geometry"),
     script:
         "../scripts/refine_geometry.py"
@@ -197,6 +198,7 @@ rule extract_surface:
     params:
         entry=lambda w: params_of("magis", w.run),
         digest=lambda w: plan.shots.blocks(w.run)[w.block].digest,
+        drawing=lambda w: stamp(plan.imaging[w.run], plan.imaging[w.run].object.cad),
         code=code_hash("fieldfit.steps.extract_surface"),
     script:
         "../scripts/extract_surface.py"
