@@ -6,11 +6,12 @@ import subprocess
 import pytest
 
 from fieldfit.command.completion import SHELLS, completion
+from fieldfit.command.main import parser
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_shell_has_a_script_with_all_verbs(shell):
-    script = completion(shell)
+    script = completion(parser(), shell)
     for verb in ("init", "check", "show", "explain"):
         assert verb in script
 
@@ -20,7 +21,7 @@ def test_bash_completes_verbs_options_and_products(folder):
     (folder / "results").mkdir()
     (folder / "phase.nc").touch()
     (folder / "phase.txt").touch()
-    (folder / "script").write_text(completion("bash"))
+    (folder / "script").write_text(completion(parser(), "bash"))
 
     def completed(*words: str) -> set[str]:
         listed = " ".join(f"'{word}'" for word in words)

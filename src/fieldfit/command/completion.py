@@ -26,14 +26,12 @@ def add(verbs: Any) -> None:
 
 
 def run(asked: argparse.Namespace) -> int:
-    print(completion(asked.shell))
+    print(completion(asked.parser, asked.shell))
     return 0
 
 
-def completion(shell: str) -> str:
-    """The script for bash, zsh or tcsh."""
+def completion(parser: argparse.ArgumentParser, shell: str) -> str:
+    """The script of a command line for bash, zsh or tcsh."""
     import shtab
 
-    from fieldfit.command.main import parser
-
-    return shtab.complete(parser(), shell, preamble=PREAMBLE.get(shell, "")).rstrip()
+    return shtab.complete(parser, shell, preamble=PREAMBLE.get(shell, "")).rstrip()

@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """The whole command line; what it parses knows it as `parser`."""
     found = _Parser(
         "fieldfit",
         description=(__doc__ or "").split("\n")[0],
@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = found.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
     for verb in VERBS:
         verb.add(verbs)
+    found.set_defaults(parser=found)
     return found
 
 

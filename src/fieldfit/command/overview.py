@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,6 +84,11 @@ def told(found: "Statistics") -> str:
 
 def _share(absent: float) -> str:
     return "no NaN" if not absent else f"{absent:.1%} NaN" if absent > 5e-4 else "less than 0.1% NaN"
+
+
+def in_full(value: Any) -> str:
+    """A value in full."""
+    return f"{value:.7g}" if isinstance(value, float) or (getattr(value, "dtype", None) is not None and value.dtype.kind == "f") else str(value)
 
 
 def figure(value: float) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fieldfit.command.show import SLICES, central, over
+from fieldfit.command.selection import SLICES, central, over
 from fieldfit.io.products import open_product
 from fieldfit.report import absorption, design, dune, gallery, geometry, gradiometer, imaging, pictures, sensor, setup, surface
 from fieldfit.report.picture import Picture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldfit.command.arguments import FILES, NETCDF, add_path, add_verb
 from fieldfit.command.explain import read_attributes
-from fieldfit.command.overview import figure, overview, overview_csv, quoted, told, units_of, wrapped
+from fieldfit.command.overview import figure, in_full, overview, overview_csv, quoted, told, units_of, wrapped
 from fieldfit.types import InputError, nearest
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ LONGEST = 14  # characters of a number
 ROWS = 8  # values that are listed beside a plot, at each end
 LINES = 8  # along a short dimension, each of which gets a line of its own
 NARROW, WIDE = 26, 40  # characters across a slice: the least for three side by side, and one below the other
-SLICES = (("y", "x", "z"), ("y", "z", "x"), ("x", "z", "y"))  # up, across, cut
 
 
 def add(verbs: Any) -> None:
@@ -99,7 +98,7 @@ def view(dataset: "xr.Dataset", name: str, width: int) -> list[str]:
     lines = [*wrapped(f"{name}: {variable.attrs.get('long_name', '')}", width, ""), f"  {_dims(variable)}  {units_of(variable)}".rstrip()]
     found = statistics(variable)
     if not variable.ndim:
-        return [*lines, f"  {_text(variable.values[()])}"]
+        return [*lines, f"  {in_full(variable.values[()])}"]
     lines += [*wrapped(told(found), width), ""]
     if variable.dtype.kind in "OUS" or "flag_meanings" in variable.attrs:
         return [*lines, *(_listed(variable) if variable.ndim == 1 else _drawn(variable, dataset, width))]
@@ -111,7 +110,7 @@ def view(dataset: "xr.Dataset", name: str, width: int) -> list[str]:
 def table(variable: "xr.DataArray") -> Iterator[str]:
     """Every value with its coordinates, in columns."""
     titles = [*map(str, variable.dims), str(variable.name)]
-    ticks = [max(len(_text(tick)) for tick in variable[dim].values) for dim in variable.dims]
+    ticks = [max(len(in_full(tick)) for tick in variable[dim].values) for dim in variable.dims]
     sizes = [max(pair) for pair in zip(map(len, titles), [*ticks, LONGEST], strict=True)]
     for row in itertools.chain([titles], _rows(variable)):
         yield "  ".join(cell.rjust(size) for cell, size in zip(row, sizes, strict=True))
@@ -128,7 +127,7 @@ def _rows(variable: "xr.DataArray", form: str = "{:.7g}") -> Iterator[list[str]]
     from fieldfit.command.statistics import flag_names, slabs
 
     names = flag_names(variable) if "flag_meanings" in variable.attrs else {}
-    labels = [[_text(tick) for tick in variable[dim].values] for dim in variable.dims]
+    labels = [[in_full(tick) for tick in variable[dim].values] for dim in variable.dims]
     values = (value for part in slabs(variable) for value in part.reshape(-1).tolist())
     for place, value in zip(itertools.product(*labels), values, strict=True):
         yield [*place, names.get(int(value), str(value)) if names else value if isinstance(value, str) else form.format(value)]
@@ -138,29 +137,13 @@ def _dims(variable: "xr.DataArray") -> str:
     return ", ".join(f"{name} {size}" for name, size in variable.sizes.items()) or "one value"
 
 
-def _text(value: Any) -> str:
-    return f"{value:.7g}" if isinstance(value, float) or (getattr(value, "dtype", None) is not None and value.dtype.kind == "f") else str(value)
-
-
 def _plotted(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> list[str]:
     """A curve over its coordinate, or over the values that belong to an index (`spectrum_frequency` of `spectrum`)."""
     from fieldfit.command.characters import curve
+    from fieldfit.command.selection import over
 
     across = over(variable, dataset)
     return [*curve(across.values, variable.values, width), f"{across.name} [{units_of(across)}]".rjust(width)]
-
-
-def over(variable: "xr.DataArray", dataset: "xr.Dataset") -> "xr.DataArray":
-    """What a one-dimensional plot has along its axis: numbers of the last dimension, or the variable that the dimension is an index into."""
-    dim = str(variable.dims[-1])
-    indexed = str(dataset[dim].attrs.get("long_name", "")).removeprefix("index into ")
-    if indexed in dataset and dataset[indexed].dims == (dim,) and indexed != variable.name:
-        return dataset[indexed]
-    if dataset[dim].dtype.kind in "OUS":
-        import numpy as np
-
-        return dataset[dim].copy(data=np.arange(dataset.sizes[dim]))
-    return dataset[dim]
 
 
 def _listed(variable: "xr.DataArray", std: "xr.DataArray | None" = None) -> list[str]:
@@ -186,6 +169,7 @@ def _drawn(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> list[
     import numpy as np
 
     from fieldfit.command.characters import beside, shaded, sparkline
+    from fieldfit.command.selection import SLICES, central
 
     spatial = tuple(variable.dims[-3:]) == ("x", "y", "z")
     kept = 3 if spatial else 2
@@ -195,7 +179,7 @@ def _drawn(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> list[
     short = min(range(2), key=lambda k: (one.dims[k] == "shot" and one.shape[1 - k] <= LINES, one.shape[k])) if one.ndim == 2 else 0
     if one.ndim == 2 and one.shape[short] <= LINES and not where:
         one = one.transpose(one.dims[short], one.dims[1 - short])
-        names = [_text(tick) for tick in one[one.dims[0]].values]
+        names = [in_full(tick) for tick in one[one.dims[0]].values]
         margin = max(map(len, names)) + 2
         ends = [f"{figure(float(np.nanmin(row)))} to {figure(float(np.nanmax(row)))}" if np.isfinite(row).any() else "NaN" for row in one.values]
         room = max(8, width - margin - max(map(len, ends)) - 2)
@@ -215,15 +199,3 @@ def _drawn(variable: "xr.DataArray", dataset: "xr.Dataset", width: int) -> list[
         for up, across, t, plane in planes
     ]
     return [*title, *beside(cuts, width)]
-
-
-def central(variable: "xr.DataArray", dataset: "xr.Dataset", kept: int) -> tuple["xr.DataArray", str]:
-    """The last `kept` dimensions in the middle of the others (of shots: the first good one), and where that is, in words."""
-    import numpy as np
-
-    at, words = {}, []
-    for dim in variable.dims[: max(0, variable.ndim - kept)]:
-        good: np.ndarray = np.flatnonzero(dataset.status.values == 0) if dim == "shot" and "status" in dataset else np.zeros(0, int)
-        at[dim] = int(good[0]) if good.size else 0 if dim in ("shot", "channel", "timing", "method", "every") else variable.sizes[dim] // 2
-        words.append(f"{dim} {_text(variable[dim].values[at[dim]])}")
-    return variable.isel(at), ", ".join(words)
