@@ -132,8 +132,7 @@ def test_a_run_without_a_good_shot_has_figures_and_no_values() -> None:
     found = phase_product()
     empty = found.where(found.shot < 0)
     assert math.isnan(measured(empty)["contrast"].value)
-    catalogue = xr.Dataset({"status": ("shot", np.full(3, int(Status.empty)))}, {"shot": np.arange(3)})
-    figures, reasons = counted(catalogue)
+    figures, reasons = counted(np.arange(3), np.full(3, int(Status.empty)))
     assert (figures["shots good"].value, reasons) == (0, {"empty": 3})
 
 

@@ -144,14 +144,9 @@ def in_blocks(read: Callable[[slice], NDArray[Any]], parts: Sequence[slice], bef
 
 def attributes_of(path: Path, expected: str) -> dict[str, Any]:
     """The attributes of a NetCDF file. Raises InputError when it is absent or none; expected: what it should be, in words."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected {expected}")
-    _check_own(path, expected)
-    try:
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
-            return dict(found.attrs)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as NetCDF ({error}), expected {expected}") from None
+    with opened(path, expected, form="NetCDF") as file:
+        _check_own(file, path)
+        return _attributes_in(file)
 
 
 def provenance_line(path: Path) -> tuple[str, str]:
@@ -169,12 +164,16 @@ def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None)
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a {kind} product")
-    _check_own(path, f"a {kind} product")
+    with opened(path, f"a {kind} product", form="NetCDF") as file:
+        _check_own(file, path)
     try:
-        dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False, chunks=chunks)
+        dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False, chunks=chunks, create_default_indexes=False)
         if chunks is None:
             dataset = dataset.load()
             dataset.close()
+        for dim, size in dataset.sizes.items():
+            if dim in dataset.coords and size <= LONG:  # an index of a longer one would hold it in memory
+                dataset = dataset.set_xindex(str(dim))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as NetCDF ({error}), expected a {kind} product") from None
     found = dataset.attrs.get("product")
@@ -193,7 +192,7 @@ def read_columns(path: Path, kind: str, names: Iterable[str]) -> tuple[dict[str,
     Raises InputError as `open_product` does.
     """
     with opened(path, f"a {kind} product", form="NetCDF") as file:
-        attrs = {name: value for name, value in file.attrs.items() if not name.startswith("_")}
+        attrs = _attributes_in(file)
         found = attrs.get("product")
         if found != kind:
             raise InputError(f"{path}: is a product of kind {found!r}, expected {kind!r}{nearest(str(found), PRODUCTS)}")
@@ -201,13 +200,17 @@ def read_columns(path: Path, kind: str, names: Iterable[str]) -> tuple[dict[str,
         return {name: np.asarray(held.asstr()[()] if held.dtype.kind == "O" else held[()]) for name, held in columns.items()}, attrs
 
 
-def _check_own(path: Path, expected: str) -> None:
+def _attributes_in(file: h5py.File) -> dict[str, Any]:
+    """Of a NetCDF file, less those of the format itself."""
+    return {name: value.item() if getattr(value, "size", 0) == 1 else value for name, value in file.attrs.items() if not name.startswith("_")}
+
+
+def _check_own(file: h5py.File, path: Path) -> None:
     """Raise InputError for a product whose variables lie in another file, or need a plugin: NetCDF would follow there."""
-    with opened(path, expected, form="NetCDF") as file:
-        for name in names_in(file):
-            found = member_in(file, name, path)
-            if isinstance(found, h5py.Dataset):
-                check_own(found, name, path)
+    for name in names_in(file):
+        found = member_in(file, name, path)
+        if isinstance(found, h5py.Dataset):
+            check_own(found, name, path)
 
 
 def numbered(dataset: xr.Dataset) -> xr.Dataset:

@@ -30,13 +30,12 @@ class Quantity:
     units: str
 
 
-def counted(catalogue: xr.Dataset) -> tuple[dict[str, Quantity], dict[str, int]]:
-    """(shots received, good, flagged and absent, with their shares; flagged shots by reason) of one run."""
-    status, shots = catalogue.status.values, catalogue.shot.values
-    received = len(shots)
+def counted(shot: np.ndarray, status: np.ndarray) -> tuple[dict[str, Quantity], dict[str, int]]:
+    """(shots received, good, flagged and absent, with their shares; flagged shots by reason) of one run. shot: numbers, rising."""
+    received = len(shot)
     reasons = {Status(int(flag)).name: int((status == flag).sum()) for flag in np.unique(status) if flag != Status.good}
     flagged = sum(reasons.values())
-    span = int(shots[-1] - shots[0]) + 1 if received else 0
+    span = int(shot[-1] - shot[0]) + 1 if received else 0
     figures = {
         "shots received": Quantity(received, "1"),
         "shots good": Quantity(received - flagged, "1"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldfit.config.operation import Alarms
-from fieldfit.io.products import attributes_of, labelled, open_product, provenance_line
+from fieldfit.io.products import attributes_of, open_product, provenance_line, read_columns
 from fieldfit.io.whole import whole
 from fieldfit.nights import is_night
 from fieldfit.report.alarms import Alarm, failed_rows, raised, told
@@ -68,14 +68,15 @@ def write_night(night: str, runs: Sequence[RunOfNight], alarms: Sequence[Alarm],
 
 def _run(path: Path, catalogue: Path, logs: Path) -> RunOfNight:
     kind = str(attributes_of(path, "a run's last product")["product"])
-    product, listed = open_product(path, kind, chunks={}), open_product(catalogue, "catalogue", chunks={})  # a night is large
+    product = open_product(path, kind, chunks={})  # a night is large
+    listed, said = read_columns(catalogue, "catalogue", ("shot", "status"))  # and the places of its files are the most of its catalogue
     name = path.parent.name
-    figures, reasons = counted(listed)
+    figures, reasons = counted(**listed)
     seconds = seconds_by_step(logs / "magis" / name)
     figures |= measured(product) | paced(seconds, int(figures["shots received"].value))
-    unreadable = str(listed.attrs.get("unreadable", "none"))
+    unreadable = str(said.get("unreadable", "none"))
     waiting = [f"{name}: cannot be read: {line}" for line in unreadable.split("\n") if unreadable != "none"]
-    return RunOfNight(name, labelled(product), figures, reasons, seconds, [provenance_line(path), provenance_line(catalogue)], waiting)
+    return RunOfNight(name, product, figures, reasons, seconds, [provenance_line(path), provenance_line(catalogue)], waiting)
 
 
 def earlier(output: Path, night: str, run: str, count: int) -> list[dict[str, float]]:
