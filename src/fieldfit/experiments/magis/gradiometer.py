@@ -89,8 +89,8 @@ def fit_run(
 def _modulation(
     fits: list[Regression], time: Float[np.ndarray, "shot"], auxiliary: Float[np.ndarray, "coupling shot"]
 ) -> Float[Tensor, "shot interferometer"]:
-    """Couplings and lines of every interferometer, relative to the first."""
-    out = torch.zeros(len(time), 1 + len(fits), dtype=torch.float64)
+    """Couplings and lines of every interferometer, relative to the first: float32, of which the rounding is far below a shot's noise."""
+    out = torch.zeros(len(time), 1 + len(fits), dtype=torch.float32)
     for part in blocks(len(time)):
         for k, fit in enumerate(fits, 1):
             out[part, k] = torch.as_tensor(fit.coupled(auxiliary[:, part]) + fit.oscillating(time[part]))
