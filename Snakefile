@@ -71,6 +71,7 @@ def params_of(section, name, calibrations=(), export=False):
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/slurm.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/magis.smk"
 include: "workflow/rules/dune.smk"

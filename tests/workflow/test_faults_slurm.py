@@ -66,6 +66,11 @@ def state_of(job: str) -> str:
     return next(word.removeprefix("JobState=") for word in told.split() if word.startswith("JobState="))
 
 
+def first_log(folder: Path) -> Path:
+    """Of the Slurm jobs that fit in the folder; it is named by the job's number."""
+    return min((folder / ".snakemake/slurm_logs/group_block_fit_density").iterdir(), key=lambda log: int(log.stem))
+
+
 def fitting(folder: Path):
     return lambda: bool(jobs_in(folder, "fit_density"))
 
@@ -85,27 +90,27 @@ def test_a_job_over_its_time_is_submitted_again(unfinished, undisturbed):
     """Slurm counts in minutes: the first one sleeps past its one."""
     run = nightly(unfinished, *PROFILE, "--set-resources", "fit_density:runtime=1", faults="sleep=fit_density")
     assert "Trying to restart job" in text(run)
-    assert "TIMEOUT" in text(run)
+    assert state_of(first_log(unfinished).stem) == "TIMEOUT"
     assert_as_undisturbed(run, unfinished, undisturbed)
 
 
 def test_a_job_over_its_memory_is_submitted_again(killing_over_memory, unfinished, undisturbed):
     run = nightly(unfinished, *PROFILE, "--set-resources", "fit_density:mem_mb=1500", faults="eat=fit_density")
     assert "Trying to restart job" in text(run)
-    (first, *_) = sorted((unfinished / ".snakemake/slurm_logs/rule_fit_density").rglob("*.log"))
-    assert "Exceeded job memory limit" in first.read_text()
+    assert "Exceeded job memory limit" in first_log(unfinished).read_text()
     assert_as_undisturbed(run, unfinished, undisturbed)
 
 
 def test_a_controller_that_restarts_in_mid_run_loses_nothing(unfinished, undisturbed):
-    """While it is away squeue and sbatch fail; what could not be submitted is left to the next call."""
+    """It is away when Snakemake looks at its jobs for the first time, 5 s after the first of them, and while the job ends."""
     run = begun(unfinished, *PROFILE)
     wait_for(fitting(unfinished))
     stop("slurmctld")
-    time.sleep(20)
+    time.sleep(30)
     subprocess.run(["slurmctld"], check=True)
     run.wait(timeout=900)
-    assert_as_undisturbed(run if run.returncode == 0 else nightly(unfinished, *PROFILE), unfinished, undisturbed)
+    assert "sacct' for status queries" not in (unfinished / "said.txt").read_text()
+    assert_as_undisturbed(run, unfinished, undisturbed)
 
 
 def test_snakemake_killed_while_its_job_runs_on_the_node(unfinished, undisturbed):
