@@ -39,6 +39,7 @@ def test_bad_pictures_are_flagged_and_the_others_kept(tmp_path: Path):
         ({"frames": FRAMES.astype("U3"), "pixel_object_m": 2e-5}, r"'frames' has type <U3, expected integers or floats"),
         ({"frames": FRAMES, "pixel_object_m": -1.0}, r"'pixel_object_m' is .*-1.*, expected one positive length"),
         ({"frames": FRAMES, "pixel_object_m": 2e-5, "shot": np.arange(2)}, r"'shot' has shape \(2,\)"),
+        ({"frames": FRAMES, "pixel_object_m": 2e-5, "shot": np.array([7, 9, 7])}, r"key 'shot' is 7 in row 0 and again"),
     ],
 )
 def test_each_fault_names_the_key(tmp_path: Path, arrays: dict[str, object], message: str):

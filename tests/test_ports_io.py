@@ -20,7 +20,8 @@ def path(tmp_path: Path) -> Path:
 
 def changed(path: Path, name: str, value: object) -> Path:
     with h5py.File(path, "r+") as file:
-        del file[name]
+        if name in file:
+            del file[name]
         if value is not None:
             file[name] = value
     return path
@@ -47,6 +48,22 @@ def test_auxiliary_channels_are_optional(path: Path):
     run = read_ports(changed(changed(path, "cloud_position_m", None), "relative_intensity", None), 0.2)
     assert run.position is None
     assert run.intensity is None
+
+
+def test_numbers_of_shots_are_those_of_the_file_and_are_refused_where_a_product_could_not_hold_them(path: Path):
+    numbers = np.arange(60, dtype=np.int64) + 2**31 - 60
+    assert (read_ports(changed(path, "shot", numbers), 0.2).shots == numbers).all()
+    for row, wrong, told in (
+        (59, 2**31, r"'shot' is 2147483648 in row 59, expected whole numbers from 0 to 2147483647"),
+        (3, -1, r"'shot' is -1 in row 3, expected whole numbers"),
+        (3, numbers[2], rf"'shot' is {numbers[2]} in row 2 and again, expected a number of its own"),
+    ):
+        others = numbers.copy()
+        others[row] = wrong
+        with pytest.raises(InputError, match=told):
+            read_ports(changed(path, "shot", others), 0.2)
+    with pytest.raises(InputError, match=r"'shot' is 1.5 in row 0"):
+        read_ports(changed(path, "shot", numbers - numbers[0] + 1.5), 0.2)
 
 
 def test_counts_stay_small_integers_where_they_fit(path: Path):

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fieldfit.io.archive import array_of, header_of, keys_of, opened
+from fieldfit.io.numbers import shot_numbers
 from fieldfit.types import InputError, Status
 
 KEYS = ("frames", "pixel_object_m")
@@ -49,7 +50,7 @@ def read_pictures(path: Path) -> Stack:
         raise InputError(f"{path}: key 'pixel_object_m' is {pixel!r}, expected one positive length in metres")
     if shots is not None and (shots.shape != frames.shape[:1] or shots.dtype.kind not in "iu"):
         raise InputError(f"{path}: key 'shot' has shape {shots.shape} and type {shots.dtype}, expected {frames.shape[:1]} integers")
-    numbers = np.arange(len(frames)) if shots is None else shots.astype(np.int64)
+    numbers = np.arange(len(frames), dtype=np.int32) if shots is None else shot_numbers(shots, f"{path}: key 'shot'")
     status = np.full(len(frames), int(Status.good))
     if frames.dtype.kind != "f":
         status[(frames == np.iinfo(frames.dtype).max).any((1, 2))] = int(Status.saturated)

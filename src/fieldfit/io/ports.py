@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fieldfit.hdf5 import check_stored, dataset_in, opened, required, values
+from fieldfit.io.numbers import shot_numbers
 from fieldfit.types import InputError, Status
 
 REQUIRED = ("counts", "time_s", "daq_status", "height_m")
@@ -71,9 +72,8 @@ def read_ports(path: Path, weak_share: float) -> Run:
     status[(atoms <= 0).any(1)] = int(Status.empty)
     status[broken] = int(Status.corrupt)
     status[missing] = int(Status.missing)
-    return Run(
-        counts, time, status, data["height_m"].astype(np.float64), position, intensity, data.get("shot", np.arange(len(time))).astype(np.int64)
-    )
+    shots = shot_numbers(data["shot"], f"{path}: dataset 'shot'") if "shot" in data else np.arange(len(time), dtype=np.int32)
+    return Run(counts, time, status, data["height_m"].astype(np.float64), position, intensity, shots)
 
 
 def _counts(dataset: h5py.Dataset) -> np.ndarray:

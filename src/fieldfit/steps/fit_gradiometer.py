@@ -40,7 +40,7 @@ def fit_gradiometer(raw: Path, output: Path, entry: Ports) -> None:
     if good.sum() < FEWEST:
         raise InputError(f"{raw}: {int(good.sum())} usable shots of {len(good)}, expected at least {FEWEST}")
     names, auxiliary = _auxiliary(run, good)
-    counts, time, status, shots, height = run.counts[good], run.time, run.status, run.shots.astype(np.int32), run.height
+    counts, time, status, shots, height = run.counts[good], run.time, run.status, run.shots, run.height
     clouds = _clouds(run, good)
     del run  # what the file holds of the usable shots is in memory once
     found = fit_run(counts, time[good], np.flatnonzero(good) / (len(good) - 1), auxiliary, device_of(entry.device))
