@@ -37,7 +37,7 @@ def jobs_named(name: str, folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_library_is_read_by_workers_that_are_slurm_jobs(cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The step is a job and asks for another one that reads for it: what the lines of docs/operating.md say."""
+    """The step is a job and asks for another one that reads for it: what the lines of docs/cluster.md say."""
     config = only(TINY, "box")
     run = snakemake(tmp_path, LIBRARY, config=config)
     assert run.returncode == 0, run.stdout + run.stderr

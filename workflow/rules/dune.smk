@@ -14,7 +14,7 @@ rule read_library:
         "logs/dune/{detector}/read_library.tsv"
     wildcard_constraints:
         detector=one_of(plan.libraries),
-    threads: 1  # a profile may give it more, or dask_workers and dask_cluster, for a library of hundreds of millions of rows: docs/operating.md
+    threads: 1  # a profile may give it more, or dask_workers and dask_cluster, for a library of hundreds of millions of rows: docs/cluster.md
     resources:
         mem_mb=4000,  # whatever the library's size: a table above 2 GB is a file, and is checked and written channel by channel
         runtime=30,
