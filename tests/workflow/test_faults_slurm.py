@@ -102,7 +102,7 @@ def test_a_job_over_its_memory_is_submitted_again(killing_over_memory, unfinishe
 
 
 def test_a_controller_that_restarts_in_mid_run_loses_nothing(unfinished, undisturbed):
-    """It is away when Snakemake looks at its jobs for the first time, 5 s after the first of them, and while the job ends."""
+    """It is away when Snakemake looks at its jobs for the first time, 15 s after the first of them, and while the job ends."""
     run = begun(unfinished, *PROFILE)
     wait_for(fitting(unfinished))
     stop("slurmctld")

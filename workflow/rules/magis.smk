@@ -216,8 +216,11 @@ rule estimate_phase:
         "logs/magis/{run}/estimate_phase.tsv"
     wildcard_constraints:
         run=one_of(plan.imaging),
+    group:
+        "night"
     threads: 1
     resources:
+        in_turn=1,
         mem_mb=2000,
         runtime=20,
     params:

@@ -1,4 +1,7 @@
-"""A night of MAGIS: the catalogue of each run's shots, and the page that says how the night went."""
+"""A night of MAGIS: the catalogue of each run's shots, and the page that says how the night went.
+
+These and the phases of a run, short steps one after the other, make one job of a cluster (`group`): it would queue for each of them.
+"""
 
 import json
 
@@ -22,8 +25,11 @@ rule catalogue_shots:
         "logs/magis/{run}/catalogue_shots.tsv"
     wildcard_constraints:
         run=one_of(plan.magis),
+    group:
+        "night"
     threads: 1
     resources:
+        in_turn=1,
         mem_mb=1000,
         runtime=10,
     params:
@@ -50,8 +56,11 @@ rule report_night:
         "logs/report/{night}/report_night.tsv"
     wildcard_constraints:
         night=one_of([night.name for night in plan.all_nights()] + list(plan.magis)),
+    group:
+        "night"
     threads: 1
     resources:
+        in_turn=1,
         mem_mb=2000,
         runtime=20,
     params:
