@@ -162,8 +162,6 @@ def open_product(path: Path, kind: str, chunks: Mapping[str, int] | None = None)
     Raises InputError when the file is absent, no NetCDF, another kind of product, or lacks a variable of the contract.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a {kind} product")
     with opened(path, f"a {kind} product", form="NetCDF") as file:
         _check_own(file, path)
     try:
