@@ -18,6 +18,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 import yaml
 
 from fieldfit.config.load import load_config, load_entry
@@ -116,22 +117,30 @@ def imaging(asked: argparse.Namespace) -> None:
 
 
 def law(asked: argparse.Namespace) -> None:
-    """Cost of a block: fixed and a shot."""
-    rows = []
-    for size in (4, 12, 48):
+    """Cost of a block: fixed and a shot. Where there is a GPU, fits have it one at a time and their own law, of jobs with Python's start."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    words = ["--resources", "gpu=1", "--set-resources", "fit_density:gpu=1"] if gpu else []
+    rows: dict[str, list[tuple[int, float]]] = {"calibrate_frames": [], "fit_density": []}
+    for size in asked.law_blocks:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             make_shots(folder, 2 * size)
             write_config(folder, {"clouds": CLOUDS | {"block_size": size}})
-            snakemake(folder, "nightly", cores=asked.cores)
+            snakemake(folder, "nightly", *words, cores=asked.cores)
             jobs = job_seconds(folder)
-            rows += [(size, sum(jobs[rule][k][0] for rule in ("calibrate_frames", "fit_density"))) for k in range(2)]
-    shots, seconds = np.array(rows).T
-    each, fixed = np.polyfit(shots, seconds, 1)
-    print(f"\na block of n shots, calibrated and fitted on {asked.cores} cores: {fixed:.1f} s + {each:.3f} s x n")
+            for rule, found in rows.items():
+                found += [(size, wall) for wall, _ in jobs[rule]]
+    laws = {}
+    for rule, found in rows.items():
+        shots, seconds = np.array(found).T
+        each, fixed = laws[rule] = np.polyfit(shots, seconds, 1)
+        machine = gpu if gpu and rule == "fit_density" else "one core"
+        print(f"\n{rule}, a block of n shots on {machine}: {fixed:.1f} s + {each:.3f} s x n")
     for size in (12, 64, 256):
-        hours = 86400 * (each + fixed / size) / 3600
-        print(f"a night of 86,400 shots in blocks of {size}, extrapolated: {hours:.1f} node-hours of {asked.cores} cores; GPU-hours: not measured")
+        hours = {rule: 86400 * (each + fixed / size) / 3600 for rule, (each, fixed) in laws.items()}
+        cores = hours["calibrate_frames"] if gpu else sum(hours.values())
+        of_gpu = f"{hours['fit_density']:.1f} hours of one {gpu}" if gpu else "GPU-hours: not measured, there is none"
+        print(f"a night of 86,400 shots in blocks of {size}, extrapolated: {cores:.1f} core-hours; {of_gpu}")
 
 
 def ports(asked: argparse.Namespace) -> None:
@@ -196,6 +205,7 @@ def main() -> None:
     parser.add_argument("--block-size", type=int, default=12)
     parser.add_argument("--year-block", type=int, default=256)
     parser.add_argument("--port-shots", type=int, nargs="+", default=[8640, 86400, 864000])
+    parser.add_argument("--law-blocks", type=int, nargs="+", default=[4, 12, 48], help="shots of the blocks that the law is fitted to")
     parser.add_argument("--profile")
     parser.add_argument("--cores", type=int, default=2)
     asked = parser.parse_args()

@@ -18,6 +18,7 @@ COPIES = {"torch.Tensor.copy_", "torch.Tensor.__setitem__"}
 SWAPS = {"torch.Tensor.data.__set__", "_has_compatible_shallow_copy_type"}  # how a module's parameters move
 INDEXING = {"torch.Tensor.__getitem__"}
 TO_NUMPY = {"torch.Tensor.numpy", "torch.Tensor.__array__"}
+LSTSQ = "torch.linalg.lstsq"  # has one driver there, gels, which is not asked for by default on the CPU
 
 
 class Elsewhere(TorchFunctionMode):
@@ -34,6 +35,8 @@ class Elsewhere(TorchFunctionMode):
             return THERE if any(there) else func(*args, **kwargs)
         if any(there) and name in TO_NUMPY:
             raise TypeError(f"{name}: the tensor lives elsewhere")
+        if any(there) and name == LSTSQ and kwargs.get("driver", "gels") != "gels":
+            raise RuntimeError(f"{name}: a GPU has no other driver than gels")
         if name == "torch.Tensor.data.__set__" and there[-1]:
             args[0].lives_there = True
         going_back = torch._C._current_graph_task_id() != -1  # gradients are made where no mode sees it, on the device of what they are of

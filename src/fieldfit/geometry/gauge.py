@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fieldfit.geometry.cameras import Camera
 from fieldfit.geometry.corrections import places
+from fieldfit.geometry.least_squares import least_squares
 
 STEP = 1e-6  # metres
 
@@ -33,6 +34,4 @@ def gauge_free(found: Sequence[Camera], true: Sequence[Camera], points: Float[Te
     """Error of the images of `points` [m] through the found cameras [pixels], the world's best similarity taken out."""
     off = torch.stack([places(one, points) - places(other, points) for one, other in zip(found, true, strict=True)])
     slopes = motion_slopes(found, points).reshape(-1, 7)
-    # gelsd: what gelsy, the default, finds depends in the last bit on where its work lies in memory.
-    best = torch.linalg.lstsq(slopes, off.reshape(-1, 1), driver="gelsd").solution
-    return (off.reshape(-1, 1) - slopes @ best).reshape(off.shape)
+    return (off.flatten() - slopes @ least_squares(slopes, off.flatten())).reshape(off.shape)

@@ -30,6 +30,7 @@ from fieldfit.experiments.dune.visibility_errors import ERROR_VALUES, Doubles, E
 from fieldfit.fields.arrival import ArrivalField
 from fieldfit.fitting.fit import generator_of
 from fieldfit.forward.visibility import in_chunks
+from fieldfit.geometry.least_squares import least_squares
 from fieldfit.io.channels import Disks
 from fieldfit.io.optical.box import Box
 
@@ -143,8 +144,7 @@ def _noise(square: Tensor, fewness: Tensor, before: Tensor) -> Tensor:
     """a^2 and b^2 of E[square] = a^2 + b^2 fewness, by least squares weighted with what they were before, none negative."""
     expected = before[0] + before[1] * fewness
     x, y = torch.stack([1 / expected, fewness / expected], 1), square.clamp(max=OUTLIER**2 * expected) / expected
-    # gelsd: what gelsy, the default, finds depends in the last bit on where its work lies in memory. A GPU has neither.
-    found = torch.linalg.lstsq(x.cpu(), y[:, None].cpu(), driver="gelsd").solution[:, 0].to(x.device)
+    found = least_squares(x, y)
     if (found > 0).all():
         return found
     one = int(found.argmax())

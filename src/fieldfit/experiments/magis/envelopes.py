@@ -16,6 +16,7 @@ from fieldfit.experiments.magis.volume import Lattice, Volume
 from fieldfit.fields.fringed import ENVELOPE, PARAMETERS, density, slopes
 from fieldfit.fitting.fisher import fit_poisson
 from fieldfit.forward.imaging import light
+from fieldfit.geometry.least_squares import least_squares
 
 SCORING_STEPS = 25
 WAVE_STEPS = 15  # within which a wave settles, or is none
@@ -114,8 +115,7 @@ def with_amplitude(
         mean = (seen[:, 0] + share * projector.pedestal).clamp_min(LEAST)
         columns = seen[:, 1:] - seen[:, :1]
         weighted = columns * (good[:, place].double() / mean)[:, None]
-        # gelsd: what gelsy, the default, finds depends in the last bit on where its work lies in memory.
-        found = torch.linalg.lstsq(weighted.T @ columns, weighted.T @ (counts[:, place].double() - mean), driver="gelsd").solution
+        found = least_squares(weighted.T @ columns, weighted.T @ (counts[:, place].double() - mean))
         size = float(found.norm())
         start[place, 13:15] = found * (min(1.0, 1.0 / size) if size else 1.0)
     return start
