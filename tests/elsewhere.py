@@ -37,17 +37,21 @@ class Elsewhere(TorchFunctionMode):
             raise TypeError(f"{name}: the tensor lives elsewhere")
         if any(there) and name == LSTSQ and kwargs.get("driver", "gels") != "gels":
             raise RuntimeError(f"{name}: a GPU has no other driver than gels")
-        if name == "torch.Tensor.data.__set__" and there[-1]:
-            args[0].lives_there = True
+        if name == "torch.Tensor.data.__set__":
+            if there[-1]:
+                args[0].lives_there = True
+            elif there[0]:
+                del args[0].lives_there
         going_back = torch._C._current_graph_task_id() != -1  # gradients are made where no mode sees it, on the device of what they are of
-        if any(there) and not going_back and name not in COPIES | SWAPS and not (name in INDEXING and there[0]):
+        like = name == "torch.Tensor.to" and len(tensors) == 2  # goes where the second is
+        if any(there) and not going_back and not like and name not in COPIES | SWAPS and not (name in INDEXING and there[0]):
             strangers = [tuple(tensor.shape) for tensor, lives in zip(tensors, there, strict=True) if not lives and tensor.ndim]
             if strangers:
                 raise RuntimeError(f"{name}: expected all tensors on one device, those of {strangers} are not")
         result = func(*args, **kwargs)
         asked = [leaf for leaf in (*args, *kwargs.values()) if isinstance(leaf, (torch.device, str))]
-        if name in MOVES and (asked or name == "torch.Tensor.cpu"):
-            goes = asked == [THERE] and asked[0].index == 0 if asked else False
+        if like or (name in MOVES and (asked or name == "torch.Tensor.cpu")):
+            goes = there[1] if like else asked == [THERE] and asked[0].index == 0
             result = result.clone() if goes != there[0] else result
         elif name in COPIES:
             goes = there[0]
