@@ -25,19 +25,13 @@ def catalogue_shots(found: Path, output: Path, entry: Imaging | Ports | Pictures
     """
     kind = {Ports: "gradiometer", Absorption: "optical_density"}.get(type(entry), "phase")
     with open_product(found, kind, chunks={}) as done:
-        known = {int(shot): k for k, shot in enumerate(done.shot.values)}
-        time, status = done.time.values, done.status.values
-    places = _places(entry, list(known))
-    shots = sorted(places)
-    at = np.array([known.get(shot, -1) for shot in shots], int)
-    inside = at >= 0
-    values = {
-        "path": np.array(["; ".join(str(place.path) for place in places[shot]) for shot in shots], dtype=object),
-        "row": np.array([place.row if (place := places[shot][0]).row is not None else -1 for shot in shots]),
-        "bytes": _sizes([places[shot] for shot in shots]),
-        "time": np.where(inside, time[at], np.nan),
-        "status": np.where(inside, status[at], int(Status.unprocessed)),
-    }
+        known, time, status = done.shot.values, done.time.values, done.status.values
+    values = _received(entry, known)
+    shots = values.pop("shot")
+    order, inside = np.argsort(known), np.isin(shots, known)
+    at = order[np.searchsorted(known[order], shots[inside])]
+    values["time"], values["status"] = np.full(len(shots), np.nan), np.full(len(shots), int(Status.unprocessed))
+    values["time"][inside], values["status"][inside] = time[at], status[at]
     log.info("%d shots, %d of them not in %s", len(shots), int((~inside).sum()), found)
     dataset: xr.Dataset = product(
         "catalogue", values, {"shot": shots}, state=state, unreadable="\n".join(f"{path}: {why}" for path, why in unreadable.items()) or "none"
@@ -45,14 +39,24 @@ def catalogue_shots(found: Path, output: Path, entry: Imaging | Ports | Pictures
     write_product(dataset, output, [found], entry.model_dump(mode="json"), "Catalogue of the shots of a run", "catalogue_shots")
 
 
-def _places(entry: Imaging | Ports | Pictures | Absorption, shots: list[int]) -> Mapping[int, tuple[Place, ...]]:
-    """Places of every shot by number. shots: numbers of a run that lies in one file, a row a shot."""
+def _received(entry: Imaging | Ports | Pictures | Absorption, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Number, path, row and bytes of every shot, by number. numbers: of a run that lies in one file, a row a shot."""
+    if isinstance(entry, Ports | Pictures):  # as many as the file holds: no object a shot
+        count, row = len(numbers), np.argsort(numbers)
+        path, size = np.full(count, str(entry.raw), object), np.full(count, _bytes(entry.raw) / max(1, count))
+        return {"shot": numbers[row], "path": path, "row": row, "bytes": size}
     if isinstance(entry, Imaging):
-        return readable_shots(entry.raw, entry.format)[0]
-    if isinstance(entry, Absorption):
+        places = readable_shots(entry.raw, entry.format)[0]
+    else:
         found = find_triplets(entry.raw, {member: getattr(entry, member) for member in MEMBERS})
-        return {triplet.shot: tuple(Place(path) for member in MEMBERS for path in triplet.files[member]) for triplet in found}
-    return {shot: (Place(entry.raw, row),) for row, shot in enumerate(shots)}
+        places = {triplet.shot: tuple(Place(path) for member in MEMBERS for path in triplet.files[member]) for triplet in found}
+    shots = sorted(places)
+    return {
+        "shot": np.array(shots),
+        "path": np.array(["; ".join(str(place.path) for place in places[shot]) for shot in shots], dtype=object),
+        "row": np.array([place.row if (place := places[shot][0]).row is not None else -1 for shot in shots]),
+        "bytes": _sizes([places[shot] for shot in shots]),
+    }
 
 
 def _sizes(places: list[tuple[Place, ...]]) -> np.ndarray:
