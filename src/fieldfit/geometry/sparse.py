@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+MOST = 2**28  # products in memory at once on a GPU: 1 GiB of them
+
 
 @dataclass(frozen=True)
 class SparseMap:
@@ -24,18 +26,34 @@ class SparseMap:
 
     def adjoint(self, values: Float[Tensor, "row batch"]) -> Float[Tensor, "column batch"]:
         """The transposed matrix times `values`."""
-        return self.transposed @ values
+        return _product(self.transposed, values)
 
 
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, linear: SparseMap, values: Tensor) -> Tensor:
         ctx.linear = linear
-        return linear.matrix @ values
+        return _product(linear.matrix, values)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.linear.transposed @ gradients[0].contiguous()
+        return None, _product(ctx.linear.transposed, gradients[0].contiguous())
+
+
+def _product(matrix: Tensor, values: Tensor) -> Tensor:
+    return in_order(matrix, values) if values.is_cuda else matrix @ values
+
+
+def in_order(matrix: Tensor, values: Float[Tensor, "column batch"]) -> Float[Tensor, "row batch"]:
+    """The product with the terms of each row added one after the other: the same bits every time.
+
+    cuSPARSE, which torch asks on a GPU, adds them as they come (its documentation of CUSPARSE_SPMM_CSR_ALG2). On an H100 a product takes 3 ms so
+    and 0.3 ms there, a density fit, which waits for the CPU, the same time.
+    """
+    start, column, weight = matrix.crow_indices().long(), matrix.col_indices(), matrix.values()[:, None]
+    parts = values.split(max(1, MOST // max(1, len(weight))), 1)
+    sums = [torch.segment_reduce(part.index_select(0, column).mul_(weight), "sum", offsets=start, axis=0, unsafe=True) for part in parts]
+    return torch.cat(sums, 1)
 
 
 def sparse_map(matrix: scipy.sparse.csr_matrix, dtype: torch.dtype, transposed: scipy.sparse.csr_matrix | None = None) -> SparseMap:
