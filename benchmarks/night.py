@@ -144,7 +144,7 @@ def law(asked: argparse.Namespace) -> None:
 
 
 def ports(asked: argparse.Namespace) -> None:
-    """A night of port shots, and ten times as many."""
+    """A night of port shots, and ten times as many. Peaks are Snakemake's samples; benchmarks/ports_night.py has the fit's true ones."""
     print("\n| shots | wall [s] | fit [s] | fit, peak [MB] | page [s] | page, peak [MB] | second pass [s] |\n|---|---|---|---|---|---|---|")
     for shots in asked.port_shots:
         with tempfile.TemporaryDirectory() as name:
