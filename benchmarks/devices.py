@@ -31,9 +31,8 @@ def block(folder: Path, shots: int, voxels: int) -> tuple[list, np.ndarray, dict
     keys = {"format": "tiff", "raw": folder / "shots", "cameras": folder / "cameras.json", "grid": {"voxels": voxels}}
     keys |= {"simulate": {"shots": shots, "photons": 2e8, "dark": "none"}}
     entry = load_entry("magis", keys)
-    if not entry.raw.exists():
-        simulate_shots(entry.raw, entry.cameras, folder / "truth.json", entry)
-        calibrate_frames(entry.raw, entry.cameras, folder / "electrons.nc", entry, list(range(shots)))
+    simulate_shots(entry.raw, entry.cameras, folder / "truth.json", entry)
+    calibrate_frames(entry.raw, entry.cameras, folder / "electrons.nc", entry, list(range(shots)))
     electrons = open_product(folder / "electrons.nc", "electrons").electrons.values
     return read_cameras(entry.cameras, entry.grid.half_width_m), electrons, keys
 
